@@ -1,1 +1,49 @@
-//! x
+//! What the shop's crates share.
+//!
+//! The default build holds only the vocabulary: [`Money`], [`Timestamp`], ids, paging, idempotency,
+//! [`Problem`] (RFC 9457), the [`StoreError`] of the storage ports and the [`Combiner`] that turns many
+//! callers into one transaction. Everything that needs a dependency of weight is behind a feature.
+//!
+//! ```
+//! use shop_core::Money;
+//!
+//! let price: Money = "19.9 EUR".parse()?;
+//! assert_eq!(price.checked_mul(3).unwrap().to_string(), "59.70 EUR");
+//! assert!("19.999 EUR".parse::<Money>().is_err(), "the euro has two decimals");
+//! # Ok::<(), shop_core::MoneyError>(())
+//! ```
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `config` | layered, typed configuration with the origin of every value |
+//! | `log` | JSON events to stdout and rolling files |
+//! | `http` | server, router, request and response helpers, admin endpoints |
+//! | `openapi` | OpenAPI 3.1 documents and an offline page |
+//! | `sqlite` | connection set-up for the SQLite stores |
+
+#[cfg(feature = "config")]
+pub mod config;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "log")]
+pub mod log;
+#[cfg(feature = "http")]
+pub mod process;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+mod combiner;
+mod error;
+pub mod id;
+pub mod idempotency;
+mod money;
+pub mod page;
+pub mod problem;
+mod time;
+
+pub use combiner::{Batch, Combiner, CombinerConfig, CombinerGone};
+pub use error::{StoreError, StoreErrorKind, StoreResult};
+pub use money::{Currency, Money, MoneyError};
+pub use page::{Cursor, Limit, Page, PageRequest};
+pub use problem::{FieldError, Problem};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp, TimestampError};
