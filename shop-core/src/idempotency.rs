@@ -100,6 +100,34 @@ pub struct StoredAnswer {
     pub body: String,
 }
 
+/// A request's key together with how its outcome is answered: the service stores the answer with the work.
+#[derive(Debug, Clone)]
+pub struct Keyed<T> {
+    /// The key and what it asks for.
+    pub idempotency: Idempotency,
+    /// The answer to a fresh outcome, exactly as a client gets it.
+    pub answer: fn(&T) -> StoredAnswer,
+}
+
+/// The outcome of a request that may have been done before.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answered<T> {
+    /// Done now.
+    Fresh(T),
+    /// Done before, with the same key: the stored answer.
+    Replayed(StoredAnswer),
+}
+
+impl<T> Answered<T> {
+    /// The outcome, if it was done now.
+    pub fn fresh(self) -> Option<T> {
+        match self {
+            Self::Fresh(outcome) => Some(outcome),
+            Self::Replayed(_) => None,
+        }
+    }
+}
+
 /// What a store keeps of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {
