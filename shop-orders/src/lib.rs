@@ -1,1 +1,17 @@
-//! Placeholder.
+//! Orders that are placed if and only if their stock is taken, once.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `sqlite` | the SQLite store |
+//! | `http` | the HTTP API as a tower service, with its OpenAPI document |
+//! | `testing` | the conformance suite of the storage port, and stores that break it |
+
+mod decision;
+mod event;
+mod order;
+pub mod store;
+
+pub use decision::{Decision, Outcome, reservation_of};
+pub use event::{Event, EventType, NewEvent};
+pub use order::{Order, OrderDetails, OrderHold, OrderId, OrderLine, OrderStatus};
+pub use store::OrderStore;
