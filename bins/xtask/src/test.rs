@@ -1,0 +1,24 @@
+//! `cargo xtask test`: everything that must hold, on a machine that has only Rust and a C compiler.
+
+use clap::Args;
+
+use crate::run::{Result, cargo};
+use crate::schemathesis;
+
+/// What to leave out.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only Rust's own tests: no check of the running services by schemathesis.
+    #[arg(long)]
+    rust_only: bool,
+}
+
+/// Runs all tests; the first part that fails ends it.
+pub(crate) fn run(options: &Options) -> Result {
+    crate::run::run(&mut cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]))?;
+    if options.rust_only {
+        eprintln!("xtask: the running services were not checked against their OpenAPI documents (--rust-only)");
+        return Ok(());
+    }
+    schemathesis::run()
+}
