@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use shop_core::{Page, PageRequest, Timestamp};
 
 use crate::{
-    HoldLine, HoldRequest, ProductId, ProductRef, Reservation, ReservationId, ReservationState, SettleOutcome,
-    Settlement, Sku,
+    HoldLine, HoldRequest, ProductId, ProductRef, Reservation, ReservationId, ReservationState,
+    SettleOutcome, Settlement, Sku,
 };
 
 /// What an orders service needs of products, in process or over the network.
@@ -139,7 +139,12 @@ impl UnknownLine {
             ProductRef::Id(id) => (Some(*id), None),
             ProductRef::Sku(sku) => (None, Some(sku.clone())),
         };
-        Self { line, product_id, sku, status }
+        Self {
+            line,
+            product_id,
+            sku,
+            status,
+        }
     }
 }
 

@@ -8,18 +8,30 @@
 //! | `testing` | the conformance suites, and stores that break them |
 
 mod catalog;
+mod error;
+mod input;
+mod local;
 mod product;
 mod reservation;
+mod service;
 mod stock;
 pub mod store;
+pub mod validate;
+mod view;
 
 pub use catalog::{
-    CatalogError, CheckedLine, HeldKey, HeldReservation, LineStatus, ProductCatalog, ShortLine, StockCheck, UnknownLine,
+    CatalogError, CheckedLine, HeldKey, HeldReservation, LineStatus, ProductCatalog, ShortLine, StockCheck,
+    UnknownLine,
 };
+pub use error::ProductError;
+pub use input::{ImportRow, NewAdjustment, NewProduct, ProductEditRequest, ProductPatch, RowOutcome};
+pub use local::LocalCatalog;
 pub use product::{InvalidSku, Product, ProductDetails, ProductId, ProductRef, ProductStatus, Sku};
 pub use reservation::{
-    HoldLine, HoldRequest, Reservation, ReservationId, ReservationState, ReservedLine, SettleAction, SettleOutcome,
-    Settlement, ShrinkLine,
+    HoldLine, HoldRequest, Reservation, ReservationId, ReservationState, ReservedLine, SettleAction,
+    SettleOutcome, Settlement, ShrinkLine,
 };
+pub use service::{ProductFigures, ProductService, ProductServiceConfig};
 pub use stock::{Adjustment, AdjustmentId, Stock};
 pub use store::ProductStore;
+pub use view::StockView;

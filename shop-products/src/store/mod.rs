@@ -45,7 +45,11 @@ pub trait ProductStore: fmt::Debug + Send + Sync + 'static {
 
     /// A page of products that are not deleted, in the order of `query.sort`, then by id: up to `limit + 1` rows after
     /// the key, so that the caller sees whether there are more. A row inserted or changed meanwhile shifts no other row.
-    async fn products(&self, query: &ProductQuery, page: &PageRequest<ProductKey>) -> StoreResult<Vec<Product>>;
+    async fn products(
+        &self,
+        query: &ProductQuery,
+        page: &PageRequest<ProductKey>,
+    ) -> StoreResult<Vec<Product>>;
 
     /// How many products a query has, on all pages.
     async fn count_products(&self, query: &ProductQuery) -> StoreResult<u64>;
@@ -238,7 +242,11 @@ impl ProductKey {
                 SortValue::Number(product.details.price.ten_thousandths().unwrap_or(i64::MAX))
             }
         };
-        Self { sort, value, id: product.id }
+        Self {
+            sort,
+            value,
+            id: product.id,
+        }
     }
 }
 

@@ -1,0 +1,3 @@
+/// The stock view.
+#[derive(Debug)]
+pub struct StockView {}
