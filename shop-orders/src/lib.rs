@@ -7,11 +7,17 @@
 //! | `testing` | the conformance suite of the storage port, and stores that break it |
 
 mod decision;
+mod error;
 mod event;
 mod order;
+mod request;
+mod service;
 pub mod store;
 
 pub use decision::{Decision, Outcome, reservation_of};
+pub use error::OrderError;
 pub use event::{Event, EventType, NewEvent};
 pub use order::{Order, OrderDetails, OrderHold, OrderId, OrderLine, OrderStatus};
+pub use request::{NewOrder, OrderPatch};
+pub use service::{Backoff, Figures, InDoubt, InDoubtKind, OrderService, OrderServiceConfig};
 pub use store::OrderStore;

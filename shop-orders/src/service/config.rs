@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use shop_core::CombinerConfig;
+
+/// How an [`OrderService`](crate::OrderService) works. The defaults suit a shop of any size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderServiceConfig {
+    /// How decisions gather into transactions.
+    pub combiner: CombinerConfig,
+    /// How long placing or editing may wait for products (10 s). At its end the answer is
+    /// [`ProductsUnavailable`](crate::OrderError::ProductsUnavailable).
+    pub place_deadline: Duration,
+    /// The waits between holds whose result is unknown.
+    pub hold_backoff: Backoff,
+    /// Between two rounds of recovery (2 s).
+    pub recovery_interval: Duration,
+    /// How old a held reservation is before recovery gives it up (30 s). Longer than `place_deadline`, or slow orders
+    /// are given up while they are placed.
+    pub grace: Duration,
+    /// How long settlements gather before they are sent (50 ms). Placing does not wait for them.
+    pub settle_interval: Duration,
+    /// The most settlements sent in one call (500).
+    pub settle_batch: usize,
+    /// The waits between settlements that products did not acknowledge.
+    pub settle_backoff: Backoff,
+    /// How long settlements belong to the worker that claimed them (30 s).
+    pub lease: Duration,
+    /// How long idempotency records are kept (24 h).
+    pub record_ttl: Duration,
+    /// How long the rows of reservations that were given up are kept (7 days).
+    pub decision_ttl: Duration,
+    /// Between two rounds of housekeeping (1 min).
+    pub maintenance_interval: Duration,
+}
+
+impl Default for OrderServiceConfig {
+    fn default() -> Self {
+        Self {
+            combiner: CombinerConfig::default(),
+            place_deadline: Duration::from_secs(10),
+            hold_backoff: Backoff { first: Duration::from_millis(20), most: Duration::from_secs(1) },
+            recovery_interval: Duration::from_secs(2),
+            grace: Duration::from_secs(30),
+            settle_interval: Duration::from_millis(50),
+            settle_batch: 500,
+            settle_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(5) },
+            lease: Duration::from_secs(30),
+            record_ttl: Duration::from_secs(24 * 3_600),
+            decision_ttl: Duration::from_secs(7 * 24 * 3_600),
+            maintenance_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Waits that double from `first` to `most`, each shortened by a random part of up to a half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first wait.
+    pub first: Duration,
+    /// The longest wait.
+    pub most: Duration,
+}
+
+impl Backoff {
+    /// The wait after so many failures (from 0).
+    pub fn wait(&self, failures: u32) -> Duration {
+        let full = self.first.saturating_mul(1 << failures.min(20)).min(self.most);
+        full.mul_f64(0.5 + 0.5 * random_unit())
+    }
+}
+
+/// A random number from 0 to 1, good enough to spread retries.
+fn random_unit() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new().hash_one(0_u8) >> 11;
+    random as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        let backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(100) };
+        for (failures, full) in [(0, 10), (1, 20), (3, 80), (4, 100), (200, 100)] {
+            let wait = backoff.wait(failures);
+            assert!(wait >= Duration::from_millis(full) / 2 && wait <= Duration::from_millis(full), "{wait:?}");
+        }
+    }
+}
