@@ -1,0 +1,342 @@
+//! A server of HTTP/1.1 on TCP sockets, on hyper.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+use super::BoxError;
+use super::connection::{Connection, Socket};
+use super::stack::App;
+
+/// How a [`Server`] treats its connections.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// A request's head must be whole within this, and a kept connection must send its next request within it. Default 30 s.
+    pub header_timeout: Duration,
+    /// How much of a request's head is taken, and the size of the read buffer, in bytes; at least 8 KiB. Default 32 KiB.
+    pub max_header: usize,
+    /// How long what runs may go on after the shutdown. Default 30 s.
+    pub drain: Duration,
+    /// Connections that wait to be accepted. Default 1024.
+    pub backlog: u32,
+    /// Lets several servers, as a rule one a core, share the address (Linux `SO_REUSEPORT`). Default no.
+    pub reuse_port: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(30),
+            max_header: 32 << 10,
+            drain: Duration::from_secs(30),
+            backlog: 1024,
+            reuse_port: false,
+        }
+    }
+}
+
+/// Makes the service of a connection.
+///
+/// Implemented by [`App`], and by any closure from a connection to a tower service whose answers are any bodies of bytes.
+pub trait MakeConnection: Send + Sync + 'static {
+    /// The service.
+    type Service: Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static;
+    /// The body of its answers.
+    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    /// The service of one connection.
+    fn connection(&self, connection: Arc<Connection>) -> Self::Service;
+}
+
+impl MakeConnection for App {
+    type Service = App;
+    type Body = super::Body;
+
+    fn connection(&self, connection: Arc<Connection>) -> App {
+        self.on(connection)
+    }
+}
+
+impl<F, S, B> MakeConnection for F
+where
+    F: Fn(Arc<Connection>) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Service = S;
+    type Body = B;
+
+    fn connection(&self, connection: Arc<Connection>) -> S {
+        self(connection)
+    }
+}
+
+/// What a shutdown found running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were broken off at the deadline.
+    pub aborted: usize,
+}
+
+/// Bound sockets, and what answers on them.
+pub struct Server<M> {
+    listeners: Vec<(TcpListener, SocketAddr)>,
+    make: M,
+    config: ServerConfig,
+}
+
+impl<M: MakeConnection> Server<M> {
+    /// Binds an address (port 0: any that is free), with the default configuration.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O enabled.
+    pub async fn bind(address: SocketAddr, make: M) -> io::Result<Self> {
+        Self::bind_all(&[address], make, ServerConfig::default()).await
+    }
+
+    /// Binds all the addresses, or none.
+    ///
+    /// # Errors
+    /// When one cannot be bound; the error's text names it.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O enabled.
+    pub async fn bind_all(addresses: &[SocketAddr], make: M, config: ServerConfig) -> io::Result<Self> {
+        let mut listeners = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let listener =
+                listen(*address, &config).map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+            let local = listener.local_addr()?;
+            listeners.push((listener, local));
+        }
+        if listeners.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
+        }
+        Ok(Self { listeners, make, config })
+    }
+
+    /// The first address, with the port that was really bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listeners[0].1
+    }
+
+    /// All addresses.
+    pub fn local_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().map(|(_, address)| *address)
+    }
+
+    /// Serves until `shutdown` is cancelled; then accepts nothing more, finishes what runs, and after the configured time breaks
+    /// off what still does.
+    ///
+    /// # Cancel safety
+    /// Dropped, it accepts nothing more and breaks off every connection.
+    pub async fn run(self, shutdown: CancellationToken) -> Drained {
+        let Self { listeners, make, config } = self;
+        let tasks = TaskTracker::new();
+        let connections = Connections {
+            make: Arc::new(make),
+            http: builder(&config),
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            aborted: Arc::new(AtomicUsize::new(0)),
+            tasks: tasks.clone(),
+        };
+        let abort = connections.abort.clone();
+        let _abort_on_drop = abort.clone().drop_guard();
+        let drain = connections.drain.clone();
+        let aborted = connections.aborted.clone();
+        let connections = Arc::new(connections);
+        for (listener, local) in listeners {
+            tasks.spawn(accept(listener, local, connections.clone(), shutdown.clone()));
+        }
+        shutdown.cancelled().await;
+        drain.cancel();
+        tasks.close();
+        if tokio::time::timeout(config.drain, tasks.wait()).await.is_err() {
+            abort.cancel();
+            tasks.wait().await;
+        }
+        Drained { aborted: aborted.load(Ordering::Relaxed) }
+    }
+}
+
+impl<M> fmt::Debug for Server<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("listeners", &self.listeners).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+fn listen(address: SocketAddr, config: &ServerConfig) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    // A restart must not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    if config.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+fn builder(config: &ServerConfig) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // Without a timer hyper ignores the timeout.
+    http.timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(config.max_header.max(8 << 10));
+    http
+}
+
+struct Connections<M> {
+    make: Arc<M>,
+    http: http1::Builder,
+    drain: CancellationToken,
+    abort: CancellationToken,
+    aborted: Arc<AtomicUsize>,
+    tasks: TaskTracker,
+}
+
+async fn accept<M: MakeConnection>(
+    listener: TcpListener,
+    local: SocketAddr,
+    connections: Arc<Connections<M>>,
+    shutdown: CancellationToken,
+) {
+    const SHORTEST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(1);
+    let mut pause = SHORTEST;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            () = connections.abort.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = SHORTEST;
+                connections.tasks.spawn(serve(stream, peer, local, connections.clone()));
+            }
+            // The client's fault, and over.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+                ) => {}
+            // Out of descriptors or memory: trying at once would only burn a core.
+            Err(error) => {
+                tracing::warn!(target: "shop_core::http", %error, %local, "cannot accept a connection");
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
+                }
+            }
+        }
+    }
+}
+
+async fn serve<M: MakeConnection>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    connections: Arc<Connections<M>>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(target: "shop_core::http", %error, %peer, "the client is gone already");
+        return;
+    }
+    let connection = Arc::new(Connection::new(peer, local));
+    let service = Adapter(connections.make.connection(connection.clone()));
+    let io = TokioIo::new(Socket::new(stream, connection));
+    let mut serving = pin!(connections.http.serve_connection(io, service));
+    // Tokens of its own: waiting on a shared one would make every connection take the same lock at every wake.
+    let (drain, abort) = (connections.drain.child_token(), connections.abort.child_token());
+    let (mut drained, mut aborted) = (pin!(drain.cancelled()), pin!(abort.cancelled()));
+    let mut draining = false;
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = serving.as_mut() => break result,
+            () = aborted.as_mut() => {
+                connections.aborted.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            () = drained.as_mut(), if !draining => {
+                draining = true;
+                serving.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(target: "shop_core::http", %error, %peer, "a connection ended early");
+    }
+}
+
+/// A tower service as hyper calls it: made ready first, then called, without a box.
+struct Adapter<S>(S);
+
+impl<S> hyper::service::Service<Request<Incoming>> for Adapter<S>
+where
+    S: Service<Request<Incoming>> + Clone,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Ready<S>;
+
+    fn call(&self, request: Request<Incoming>) -> Ready<S> {
+        Ready::Waiting { service: self.0.clone(), request: Some(request) }
+    }
+}
+
+pin_project! {
+    #[project = ReadyProj]
+    enum Ready<S: Service<Request<Incoming>>> {
+        Waiting { service: S, request: Option<Request<Incoming>> },
+        Called { #[pin] future: S::Future },
+    }
+}
+
+impl<S: Service<Request<Incoming>>> Future for Ready<S> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let future = match self.as_mut().project() {
+                ReadyProj::Called { future } => return future.poll(cx),
+                ReadyProj::Waiting { service, request } => {
+                    std::task::ready!(service.poll_ready(cx))?;
+                    let request = request.take().expect("called once, then no longer waiting");
+                    service.call(request)
+                }
+            };
+            self.set(Self::Called { future });
+        }
+    }
+}
