@@ -24,6 +24,14 @@ impl Limit {
     }
 }
 
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rows = u64::deserialize(deserializer)?;
+        let limit = u16::try_from(rows).ok().and_then(Self::new);
+        limit.ok_or_else(|| serde::de::Error::custom(format_args!("must be 1 to {}", Self::MAX)))
+    }
+}
+
 impl Default for Limit {
     fn default() -> Self {
         Self(50)

@@ -38,6 +38,7 @@ pub struct Admin {
     figures: Vec<(String, Figure)>,
     metrics: Option<PrometheusHandle>,
     draining: Arc<AtomicBool>,
+    routes: Router<()>,
 }
 
 impl Admin {
@@ -51,6 +52,7 @@ impl Admin {
             figures: Vec::new(),
             metrics: None,
             draining: Arc::default(),
+            routes: Router::new(()),
         }
     }
 
@@ -79,6 +81,16 @@ impl Admin {
         self
     }
 
+    /// Adds the service's own routes for its operator.
+    ///
+    /// # Panics
+    /// When a method and pattern have a handler already.
+    #[must_use]
+    pub fn routes<S: Clone + Send + Sync + 'static>(mut self, routes: Router<S>) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
     /// Serves `/metrics`, and does the recorder's upkeep.
     #[must_use]
     pub fn metrics(mut self, handle: PrometheusHandle) -> Self {
@@ -95,16 +107,18 @@ impl Admin {
     ///
     /// # Panics
     /// Outside a tokio runtime, when it has metrics to keep up.
-    pub fn into_app(self) -> App {
+    pub fn into_app(mut self) -> App {
         if let Some(handle) = &self.metrics {
             spawn_upkeep(handle.clone(), Arc::downgrade(&self.draining));
         }
         let info = self.info;
+        let routes = std::mem::replace(&mut self.routes, Router::new(()));
         Router::new(Arc::new(self))
             .get("/healthz", healthz)
             .get("/readyz", readyz)
             .get("/metrics", metrics)
             .get("/status", status)
+            .merge(routes)
             .into_app(info)
             .untracked()
     }

@@ -38,6 +38,15 @@ impl IfMatch {
         }
     }
 
+    /// The versions that are expected, for a service that checks them in its own transaction; `None` for `*`. Empty when no
+    /// tag can match anything.
+    pub fn versions(&self) -> Option<Vec<u64>> {
+        match self {
+            Self::Any => None,
+            Self::Tags(tags) => Some(tags.iter().filter(|tag| !tag.weak).filter_map(EntityTag::version).collect()),
+        }
+    }
+
     /// 412 unless a thing of this version may be changed.
     ///
     /// # Errors

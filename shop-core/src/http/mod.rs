@@ -52,8 +52,8 @@ pub use self::context::{RequestContext, RequestId, current_request};
 pub use self::json::{Json, from_json_slice};
 pub use self::metrics::{PrometheusHandle, install_prometheus};
 #[cfg(feature = "openapi")]
-pub use self::openapi::{FieldErrorSchema, ProblemSchema, with_problems};
-pub use self::query::from_query_str;
+pub use self::openapi::{FieldErrorSchema, MoneySchema, ProblemSchema, with_problems};
+pub use self::query::{from_query_str, invalid_parameter, page_request};
 pub use self::reply::{Response, ResponseExt};
 pub use self::request::{DEFAULT_BODY_LIMIT, Request};
 pub use self::request_body::RequestBody;

@@ -55,6 +55,20 @@ pub struct FieldErrorSchema {
     detail: String,
 }
 
+/// An exact amount in an ISO 4217 currency.
+#[derive(Debug, serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Money)]
+#[allow(dead_code, reason = "a description; the wire form is Money's")]
+pub struct MoneySchema {
+    /// A decimal string with at most the decimals that the currency has; never a float.
+    #[schema(example = "19.99", pattern = r"^[0-9]+(\.[0-9]+)?$")]
+    amount: String,
+    /// ISO 4217.
+    #[schema(example = "EUR", pattern = "^[A-Z]{3}$")]
+    currency: String,
+}
+
 /// Adds the problem schemas, and to every operation the answers in `problems` that it does not describe itself:
 /// `(status, description)`, each with a `Problem` as `application/problem+json`.
 pub fn with_problems(mut document: OpenApi, problems: &[(u16, &str)]) -> OpenApi {

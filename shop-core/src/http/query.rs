@@ -8,7 +8,7 @@ use serde::de::value::StringDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::{FieldError, Problem};
+use crate::{Cursor, FieldError, Limit, PageRequest, Problem};
 
 /// Reads a query string: numbers, booleans, strings, unit enums and options of them. `#[serde(flatten)]` does not work, since
 /// it loses what type a field expects.
@@ -52,6 +52,24 @@ pub fn from_query_str<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
             }
         }
     }
+}
+
+/// The page that a list's `limit` and `cursor` ask for.
+///
+/// # Errors
+/// 400 `invalid_query` for a cursor of another list.
+pub fn page_request<K: DeserializeOwned>(
+    limit: Option<Limit>,
+    cursor: Option<&Cursor>,
+) -> Result<PageRequest<K>, Problem> {
+    let after = cursor.map(Cursor::decode).transpose();
+    let after = after.map_err(|error| invalid_parameter("cursor", &format!("is {error}")))?;
+    Ok(PageRequest { limit: limit.unwrap_or_default(), after })
+}
+
+/// 400 `invalid_query` for one parameter; `detail` goes on from its name, as in `must be …`.
+pub fn invalid_parameter(name: &str, detail: &str) -> Problem {
+    refuse(vec![fault(name, "invalid_parameter", detail)])
 }
 
 fn fault(name: &str, code: &'static str, detail: &str) -> FieldError {
@@ -306,6 +324,26 @@ mod tests {
         assert_eq!(all, expected.map(|(n, c)| (n.to_owned(), c.to_owned())));
         assert_eq!(faults("q=%ff")[0].1, "invalid_encoding");
         assert_eq!(faults("limit=65536")[0].0, "?limit");
+    }
+
+    #[test]
+    fn a_page_is_a_limit_and_a_cursor() {
+        #[derive(Debug, Deserialize)]
+        struct List {
+            limit: Option<Limit>,
+            cursor: Option<Cursor>,
+        }
+        let list: List = from_query_str("limit=500&cursor=Nw").unwrap();
+        let page: PageRequest<u64> = page_request(list.limit, list.cursor.as_ref()).unwrap();
+        assert_eq!((page.limit.get(), page.after), (500, Some(7)));
+        for bad in ["0", "501", "-1", "x", "65586"] {
+            let problem = from_query_str::<List>(&format!("limit={bad}")).unwrap_err();
+            assert_eq!(problem.errors[0].pointer, "?limit", "{bad}");
+        }
+        for bad in ["", "Nw==", "bm8", "é"] {
+            let problem = page_request::<u64>(None, Some(&Cursor(bad.into()))).unwrap_err();
+            assert_eq!((problem.status, &*problem.errors[0].pointer), (400, "?cursor"), "{bad}");
+        }
     }
 
     #[derive(Debug, Deserialize)]

@@ -16,7 +16,7 @@ use super::json::{Json, from_json_slice};
 use super::query::from_query_str;
 use super::request_body::RequestBody;
 use super::router::Route;
-use crate::Problem;
+use crate::{Cursor, Problem};
 use crate::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
 
 /// How long a body may be unless the handler says otherwise: 1 MiB.
@@ -116,6 +116,15 @@ impl Request {
     /// 400 `invalid_query` that names every parameter that is unknown, repeated or does not fit.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         from_query_str(self.head.uri.query().unwrap_or_default())
+    }
+
+    /// The target of the page that follows this one: this target with another `cursor`.
+    pub fn next_page(&self, cursor: &Cursor) -> String {
+        let query = self.head.uri.query().unwrap_or_default();
+        let mut next = form_urlencoded::Serializer::new(format!("{}?", self.path()));
+        next.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"));
+        next.append_pair("cursor", &cursor.0);
+        next.finish()
     }
 
     /// Takes bodies of at most so many bytes, instead of [`DEFAULT_BODY_LIMIT`].
