@@ -28,7 +28,11 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        Self { peer, local, linger: AtomicBool::new(false) }
+        Self {
+            peer,
+            local,
+            linger: AtomicBool::new(false),
+        }
     }
 
     /// A request was answered before its body was read: the client may still be sending.
@@ -47,12 +51,20 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, closing: None }
+        Self {
+            stream,
+            connection,
+            closing: None,
+        }
     }
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -86,7 +98,9 @@ impl AsyncWrite for Socket {
                 return Poll::Ready(Ok(()));
             }
         }
-        let (deadline, left) = this.closing.get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
+        let (deadline, left) = this
+            .closing
+            .get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
         let mut scratch = [0; 16 << 10];
         while *left > 0 && deadline.as_mut().poll(cx).is_pending() {
             let mut buf = ReadBuf::new(&mut scratch);

@@ -109,8 +109,10 @@ mod tests {
     use super::*;
 
     fn id(values: &[&str]) -> RequestId {
-        let headers =
-            values.iter().map(|v| (X_REQUEST_ID.clone(), HeaderValue::from_str(v).unwrap())).collect();
+        let headers = values
+            .iter()
+            .map(|v| (X_REQUEST_ID.clone(), HeaderValue::from_str(v).unwrap()))
+            .collect();
         RequestId::from_headers(&headers)
     }
 
@@ -119,8 +121,19 @@ mod tests {
         assert_eq!(id(&["abc-1"]).as_str(), "abc-1");
         let longest = "x".repeat(128);
         assert_eq!(id(&[&longest]).as_str(), longest);
-        for bad in [&[][..], &[""], &["a b"], &["a\tb"], &["a", "b"], &[&"x".repeat(129)]] {
-            assert_eq!(id(bad).as_str().parse::<uuid::Uuid>().unwrap().get_version_num(), 7, "{bad:?}");
+        for bad in [
+            &[][..],
+            &[""],
+            &["a b"],
+            &["a\tb"],
+            &["a", "b"],
+            &[&"x".repeat(129)],
+        ] {
+            assert_eq!(
+                id(bad).as_str().parse::<uuid::Uuid>().unwrap().get_version_num(),
+                7,
+                "{bad:?}"
+            );
         }
     }
 }

@@ -35,7 +35,11 @@ fn explain<T: DeserializeOwned>(raw: &[u8], error: &serde_json::Error) -> Proble
         Ok(value) => value,
         Err(syntax) => return malformed(&syntax),
     };
-    let mut faults = if raw.len() <= SEARCH_BYTES { search::<T>(value) } else { Vec::new() };
+    let mut faults = if raw.len() <= SEARCH_BYTES {
+        search::<T>(value)
+    } else {
+        Vec::new()
+    };
     if faults.is_empty() {
         // Too long to search, or a fault that only the text has, such as a field given twice.
         let mut text = serde_json::Deserializer::from_slice(raw);
@@ -45,10 +49,21 @@ fn explain<T: DeserializeOwned>(raw: &[u8], error: &serde_json::Error) -> Proble
         });
     }
     let detail = match faults.as_slice() {
-        [only] => format!("{}: {}", if only.pointer.is_empty() { "the body" } else { &only.pointer }, only.detail),
+        [only] => format!(
+            "{}: {}",
+            if only.pointer.is_empty() {
+                "the body"
+            } else {
+                &only.pointer
+            },
+            only.detail
+        ),
         all => format!("{} faults", all.len()),
     };
-    Problem { errors: faults, ..Problem::new(400, "invalid_body", "The body has the wrong shape").detail(detail) }
+    Problem {
+        errors: faults,
+        ..Problem::new(400, "invalid_body", "The body has the wrong shape").detail(detail)
+    }
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -99,7 +114,10 @@ impl Fault {
         } else {
             "invalid_value"
         };
-        Self { field: FieldError::new(pointer, code, plain(message)), surplus }
+        Self {
+            field: FieldError::new(pointer, code, plain(message)),
+            surplus,
+        }
     }
 }
 
@@ -145,12 +163,21 @@ fn search<T: DeserializeOwned>(mut value: Value) -> Vec<FieldError> {
 }
 
 fn attempt<T: DeserializeOwned>(value: &Value) -> Option<Fault> {
-    serde_path_to_error::deserialize::<_, T>(value).err().map(|error| Fault::of(&error))
+    serde_path_to_error::deserialize::<_, T>(value)
+        .err()
+        .map(|error| Fault::of(&error))
 }
 
 /// The fault that comes after the one at `pointer`, found by putting something acceptable there.
 fn repair<T: DeserializeOwned>(value: &mut Value, pointer: &str) -> Option<Fault> {
-    for guess in [Value::Null, json!(1), json!("1"), json!(true), json!([]), json!({})] {
+    for guess in [
+        Value::Null,
+        json!(1),
+        json!("1"),
+        json!(true),
+        json!([]),
+        json!({}),
+    ] {
         if !put(value, pointer, guess) {
             return None;
         }
@@ -169,7 +196,9 @@ fn split(pointer: &str) -> Option<(&str, String)> {
 }
 
 fn put(value: &mut Value, pointer: &str, new: Value) -> bool {
-    let Some((parent, key)) = split(pointer) else { return false };
+    let Some((parent, key)) = split(pointer) else {
+        return false;
+    };
     match value.pointer_mut(parent) {
         Some(Value::Object(object)) => {
             object.insert(key, new);
@@ -218,13 +247,22 @@ mod tests {
 
     fn faults(text: &str) -> Vec<(String, String)> {
         let problem = from_json_slice::<Order>(text.as_bytes()).unwrap_err();
-        assert_eq!((problem.status, &*problem.code), (400, "invalid_body"), "{problem:?}");
-        problem.errors.into_iter().map(|e| (e.pointer, e.code.into_owned())).collect()
+        assert_eq!(
+            (problem.status, &*problem.code),
+            (400, "invalid_body"),
+            "{problem:?}"
+        );
+        problem
+            .errors
+            .into_iter()
+            .map(|e| (e.pointer, e.code.into_owned()))
+            .collect()
     }
 
     #[test]
     fn every_fault_is_named_by_its_pointer() {
-        let text = r#"{"lines":[{"sku":"a","quantity":"2"},{"sku":7,"quantity":1,"price":3},{"sku":"c"}],"x/y":1}"#;
+        let text =
+            r#"{"lines":[{"sku":"a","quantity":"2"},{"sku":7,"quantity":1,"price":3},{"sku":"c"}],"x/y":1}"#;
         let expected = [
             ("/lines/0/quantity", "invalid_type"),
             ("/lines/1/sku", "invalid_type"),
@@ -241,14 +279,19 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_and_doubled_fields_are_faults() {
-        for (number, code) in
-            [("-1", "invalid_value"), ("9223372036854775808", "invalid_value"), ("1.5", "invalid_type")]
-        {
+        for (number, code) in [
+            ("-1", "invalid_value"),
+            ("9223372036854775808", "invalid_value"),
+            ("1.5", "invalid_type"),
+        ] {
             let text = format!(r#"{{"lines":[{{"sku":"a","quantity":{number}}}]}}"#);
             assert_eq!(faults(&text), [("/lines/0/quantity".to_owned(), code.to_owned())]);
         }
         let twice = r#"{"lines":[{"sku":"a","sku":"b","quantity":1}]}"#;
-        assert_eq!(faults(twice), [("/lines/0/sku".to_owned(), "duplicate_field".to_owned())]);
+        assert_eq!(
+            faults(twice),
+            [("/lines/0/sku".to_owned(), "duplicate_field".to_owned())]
+        );
         assert_eq!(faults("[]")[0].0, "");
     }
 
@@ -257,9 +300,15 @@ mod tests {
         for (text, line, column) in [("{\"lines\":\n [}", 2, 3), ("", 1, 0), ("{} x", 1, 4)] {
             let problem = from_json_slice::<Order>(text.as_bytes()).unwrap_err();
             assert_eq!(&*problem.code, "malformed_json", "{text}");
-            assert_eq!((&problem.extensions["line"], &problem.extensions["column"]), (&json!(line), &json!(column)));
+            assert_eq!(
+                (&problem.extensions["line"], &problem.extensions["column"]),
+                (&json!(line), &json!(column))
+            );
         }
         let deep = "[".repeat(100_000);
-        assert_eq!(from_json_slice::<Value>(deep.as_bytes()).unwrap_err().code, "malformed_json");
+        assert_eq!(
+            from_json_slice::<Value>(deep.as_bytes()).unwrap_err().code,
+            "malformed_json"
+        );
     }
 }

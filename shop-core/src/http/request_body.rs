@@ -47,7 +47,11 @@ impl RequestBody {
             return own;
         }
         let kind = if let Some(incoming) = any.downcast_mut::<Option<Incoming>>().and_then(Option::take) {
-            if incoming.is_end_stream() { Kind::Empty } else { Kind::Incoming(incoming) }
+            if incoming.is_end_stream() {
+                Kind::Empty
+            } else {
+                Kind::Incoming(incoming)
+            }
         } else {
             match body {
                 Some(body) if !body.is_end_stream() => Kind::Boxed(Box::pin(body.map_err(Into::into))),
@@ -59,7 +63,10 @@ impl RequestBody {
 
     /// No body.
     pub const fn empty() -> Self {
-        Self { kind: Kind::Empty, context: None }
+        Self {
+            kind: Kind::Empty,
+            context: None,
+        }
     }
 
     pub(crate) fn attach(mut self, context: &Arc<RequestContext>) -> Self {
@@ -79,12 +86,17 @@ impl RequestBody {
             let frame = match poll_now(self).await {
                 Some(frame) => frame,
                 None => {
-                    match tokio::time::timeout(IDLE, poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx))).await {
+                    match tokio::time::timeout(IDLE, poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx))).await
+                    {
                         Ok(frame) => frame,
                         Err(_) => {
                             let detail = format!("no byte of the body for {} s", IDLE.as_secs());
-                            return Some(Err(Problem::new(408, "body_timeout", "The body did not arrive in time")
-                                .detail(detail)));
+                            return Some(Err(Problem::new(
+                                408,
+                                "body_timeout",
+                                "The body did not arrive in time",
+                            )
+                            .detail(detail)));
                         }
                     }
                 }
@@ -112,14 +124,18 @@ impl RequestBody {
         if self.size_hint().lower() > limit as u64 {
             return Err(too_large(limit));
         }
-        let Some(first) = self.data().await.transpose()? else { return Ok(Bytes::new()) };
+        let Some(first) = self.data().await.transpose()? else {
+            return Ok(Bytes::new());
+        };
         if first.len() > limit {
             return Err(too_large(limit));
         }
         if self.is_end_stream() {
             return Ok(first);
         }
-        let Some(second) = self.data().await.transpose()? else { return Ok(first) };
+        let Some(second) = self.data().await.transpose()? else {
+            return Ok(first);
+        };
         let expected = self.size_hint().lower() as usize;
         let mut whole = BytesMut::with_capacity((first.len() + second.len() + expected).min(limit));
         whole.extend_from_slice(&first);
@@ -136,7 +152,8 @@ impl RequestBody {
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(413, "body_too_large", "The body is too large").detail(format!("at most {limit} bytes are taken"))
+    Problem::new(413, "body_too_large", "The body is too large")
+        .detail(format!("at most {limit} bytes are taken"))
 }
 
 /// A frame if one is at hand, without a timer.
@@ -211,7 +228,14 @@ impl Drop for RequestBody {
 
 impl From<Bytes> for RequestBody {
     fn from(bytes: Bytes) -> Self {
-        Self { kind: if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) }, context: None }
+        Self {
+            kind: if bytes.is_empty() {
+                Kind::Empty
+            } else {
+                Kind::Full(bytes)
+            },
+            context: None,
+        }
     }
 }
 
@@ -261,6 +285,9 @@ mod tests {
         let (sender, body) = Body::channel(1);
         sender.send("{}").await.unwrap();
         drop(sender);
-        assert_eq!(RequestBody::new(body).bytes(10).await.unwrap_err().code, "incomplete_body");
+        assert_eq!(
+            RequestBody::new(body).bytes(10).await.unwrap_err().code,
+            "incomplete_body"
+        );
     }
 }

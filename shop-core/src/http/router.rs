@@ -52,7 +52,10 @@ pub struct Router<S = ()> {
 impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// No routes.
     pub fn new(state: S) -> Self {
-        Self { state, endpoints: Vec::new() }
+        Self {
+            state,
+            endpoints: Vec::new(),
+        }
     }
 
     /// Adds a handler.
@@ -113,7 +116,9 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
 
     /// Every method and pattern that has a handler, to hold against a description of the service.
     pub fn routes(&self) -> impl Iterator<Item = (&Method, &str)> {
-        self.endpoints.iter().flat_map(|(pattern, methods)| methods.iter().map(move |(m, _)| (m, pattern.as_str())))
+        self.endpoints
+            .iter()
+            .flat_map(|(pattern, methods)| methods.iter().map(move |(m, _)| (m, pattern.as_str())))
     }
 
     /// The service of these routes; `info` is made by [`service!`](crate::service).
@@ -133,7 +138,10 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
             }
         };
         let methods = &mut self.endpoints[index].1;
-        assert!(methods.iter().all(|(known, _)| *known != method), "{method} {pattern} has two handlers");
+        assert!(
+            methods.iter().all(|(known, _)| *known != method),
+            "{method} {pattern} has two handlers"
+        );
         methods.push((method, handler));
     }
 }
@@ -141,7 +149,10 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
 impl<S: fmt::Debug> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let patterns: Vec<_> = self.endpoints.iter().map(|(pattern, _)| pattern).collect();
-        f.debug_struct("Router").field("state", &self.state).field("patterns", &patterns).finish()
+        f.debug_struct("Router")
+            .field("state", &self.state)
+            .field("patterns", &patterns)
+            .finish()
     }
 }
 
@@ -201,7 +212,14 @@ impl Table {
                 .into_iter()
                 .map(|(method, handler)| {
                     let metrics = Arc::new(RouteMetrics::new(info.name, method.as_str(), &pattern));
-                    (method, Arc::new(Route { params: params.clone(), metrics, handler }))
+                    (
+                        method,
+                        Arc::new(Route {
+                            params: params.clone(),
+                            metrics,
+                            handler,
+                        }),
+                    )
                 })
                 .collect();
             let mut allow: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
@@ -228,15 +246,30 @@ impl Table {
             return Routed::Refused(Problem::new(404, "not_found", "Not found").detail(detail));
         };
         let endpoint = found.value;
-        let by = |wanted: &Method| endpoint.methods.iter().find(|(known, _)| known == wanted).map(|(_, r)| r);
-        let route = by(method).or_else(|| if method == Method::HEAD { by(&Method::GET) } else { None });
+        let by = |wanted: &Method| {
+            endpoint
+                .methods
+                .iter()
+                .find(|(known, _)| known == wanted)
+                .map(|(_, r)| r)
+        };
+        let route = by(method).or_else(|| {
+            if method == Method::HEAD {
+                by(&Method::GET)
+            } else {
+                None
+            }
+        });
         let Some(route) = route else {
             if method == Method::OPTIONS {
                 return Routed::Options(endpoint.allow.clone());
             }
             let detail = format!("{method} is not one of {}", endpoint.allow);
             let problem = Problem::new(405, "method_not_allowed", "Method not allowed").detail(detail);
-            return Routed::Refused(Problem { allow: Some(endpoint.allow.clone()), ..problem });
+            return Routed::Refused(Problem {
+                allow: Some(endpoint.allow.clone()),
+                ..problem
+            });
         };
         let mut params = Vec::with_capacity(found.params.len());
         for (name, raw) in found.params.iter() {

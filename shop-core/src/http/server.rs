@@ -81,7 +81,10 @@ impl MakeConnection for App {
 impl<F, S, B> MakeConnection for F
 where
     F: Fn(Arc<Connection>) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Service = S;
@@ -128,15 +131,22 @@ impl<M: MakeConnection> Server<M> {
     pub async fn bind_all(addresses: &[SocketAddr], make: M, config: ServerConfig) -> io::Result<Self> {
         let mut listeners = Vec::with_capacity(addresses.len());
         for address in addresses {
-            let listener =
-                listen(*address, &config).map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
+            let listener = listen(*address, &config)
+                .map_err(|e| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))?;
             let local = listener.local_addr()?;
             listeners.push((listener, local));
         }
         if listeners.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no address to listen on",
+            ));
         }
-        Ok(Self { listeners, make, config })
+        Ok(Self {
+            listeners,
+            make,
+            config,
+        })
     }
 
     /// The first address, with the port that was really bound.
@@ -155,7 +165,11 @@ impl<M: MakeConnection> Server<M> {
     /// # Cancel safety
     /// Dropped, it accepts nothing more and breaks off every connection.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
-        let Self { listeners, make, config } = self;
+        let Self {
+            listeners,
+            make,
+            config,
+        } = self;
         let tasks = TaskTracker::new();
         let connections = Connections {
             make: Arc::new(make),
@@ -180,13 +194,18 @@ impl<M: MakeConnection> Server<M> {
             abort.cancel();
             tasks.wait().await;
         }
-        Drained { aborted: aborted.load(Ordering::Relaxed) }
+        Drained {
+            aborted: aborted.load(Ordering::Relaxed),
+        }
     }
 }
 
 impl<M> fmt::Debug for Server<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("listeners", &self.listeners).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("listeners", &self.listeners)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -242,13 +261,17 @@ async fn accept<M: MakeConnection>(
         match accepted {
             Ok((stream, peer)) => {
                 pause = SHORTEST;
-                connections.tasks.spawn(serve(stream, peer, local, connections.clone()));
+                connections
+                    .tasks
+                    .spawn(serve(stream, peer, local, connections.clone()));
             }
             // The client's fault, and over.
             Err(error)
                 if matches!(
                     error.kind(),
-                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+                    io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::Interrupted
                 ) => {}
             // Out of descriptors or memory: trying at once would only burn a core.
             Err(error) => {
@@ -311,7 +334,10 @@ where
     type Future = Ready<S>;
 
     fn call(&self, request: Request<Incoming>) -> Ready<S> {
-        Ready::Waiting { service: self.0.clone(), request: Some(request) }
+        Ready::Waiting {
+            service: self.0.clone(),
+            request: Some(request),
+        }
     }
 }
 
