@@ -1,0 +1,115 @@
+//! A response's body on its way to the client.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+
+use super::BoxError;
+use crate::access::AccessGuard;
+use crate::upstream::{NetworkBody, Pool, SharedPool};
+
+/// A response's body. It streams from the upstream, gives the connection back when it has ended, and reports the
+/// request when it has ended or was dropped.
+///
+/// # Cancel safety
+/// Dropping it before its end closes the upstream's connection.
+pub struct GatewayBody<P: Pool = SharedPool> {
+    kind: Kind<P>,
+    access: Option<Box<AccessGuard>>,
+}
+
+enum Kind<P: Pool> {
+    Empty,
+    Full(Bytes),
+    Network(NetworkBody<P>),
+    Boxed(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl<P: Pool> GatewayBody<P> {
+    pub(crate) fn empty() -> Self {
+        Self { kind: Kind::Empty, access: None }
+    }
+
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self { kind: Kind::Full(bytes.into()), access: None }
+    }
+
+    pub(crate) fn network(body: NetworkBody<P>) -> Self {
+        if body.is_end_stream() { Self::empty() } else { Self { kind: Kind::Network(body), access: None } }
+    }
+
+    pub(crate) fn boxed(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
+        Self { kind: Kind::Boxed(body), access: None }
+    }
+
+    pub(crate) fn report_to(&mut self, access: Box<AccessGuard>) {
+        self.access = Some(access);
+    }
+}
+
+impl<P: Pool> Body for GatewayBody<P> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let polled = match &mut this.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let frame = Frame::data(std::mem::take(bytes));
+                this.kind = Kind::Empty;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Kind::Network(body) => body.poll_frame(cx).map(|item| item.map(|frame| frame.map_err(BoxError::from))),
+            Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+        };
+        if let (Some(access), Poll::Ready(item)) = (&mut this.access, &polled) {
+            match item {
+                Some(Ok(frame)) => access.add_sent(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Err(_)) => access.set_aborted(),
+                None => access.set_complete(),
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Network(body) => body.is_end_stream(),
+            Kind::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Network(body) => body.size_hint(),
+            Kind::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+impl<P: Pool> Drop for GatewayBody<P> {
+    fn drop(&mut self) {
+        // A body of known length is not asked for its end once all its bytes are there.
+        if self.access.is_some()
+            && self.is_end_stream()
+            && let Some(access) = &mut self.access
+        {
+            access.set_complete();
+        }
+    }
+}
+
+impl<P: Pool> fmt::Debug for GatewayBody<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayBody").field("size_hint", &self.size_hint()).finish_non_exhaustive()
+    }
+}

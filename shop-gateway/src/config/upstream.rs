@@ -1,0 +1,62 @@
+//! `[upstreams.NAME]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::ConfigErrors;
+use crate::units::HumanDuration;
+use crate::upstream::EndpointAddr;
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// `host:port` or `unix:/path`. Requests go to them in turn. Empty only for a service of the same process.
+    pub endpoints: Vec<String>,
+    /// To open a connection: else 504.
+    pub connect_timeout: HumanDuration,
+    /// No byte from the upstream for this long: 504, or an aborted answer when it had begun.
+    pub response_timeout: HumanDuration,
+    /// Idle connections kept for each endpoint, in each worker. Zero keeps none.
+    pub max_idle: usize,
+    /// How long an idle connection is kept. Less than the upstream's own time, so that it does not close first.
+    pub idle_timeout: HumanDuration,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            connect_timeout: HumanDuration::from_secs(5),
+            response_timeout: HumanDuration::from_secs(30),
+            max_idle: 64,
+            idle_timeout: HumanDuration::from_secs(55),
+        }
+    }
+}
+
+impl UpstreamConfig {
+    pub(super) fn check(&self, path: &str, in_process: bool, faults: &mut ConfigErrors) {
+        if self.endpoints.is_empty() && !in_process {
+            faults.push(format!("{path}.endpoints"), "has no endpoint");
+        }
+        if !self.endpoints.is_empty() && in_process {
+            faults.push(format!("{path}.endpoints"), "is a service of this process: it has no endpoints");
+        }
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if let Err(why) = endpoint.parse::<EndpointAddr>() {
+                faults.push(format!("{path}.endpoints[{index}]"), why.to_string());
+            } else if self.endpoints[..index].contains(endpoint) {
+                faults.push(format!("{path}.endpoints[{index}]"), format!("`{endpoint}` is there twice"));
+            }
+        }
+        for (name, span) in [
+            ("connect_timeout", self.connect_timeout),
+            ("response_timeout", self.response_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ] {
+            if span.0.is_zero() {
+                faults.push(format!("{path}.{name}"), "is zero: no request would be in time");
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The gateway as a service, in its two kinds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::body::{BoxError, GatewayBody, RequestBody};
+use crate::client::Client;
+use crate::config::{ConfigErrors, GatewayConfig, ListenConfig};
+use crate::engine::{Blueprint, Engine};
+use crate::upstream::{InProcess, LocalPool, SharedPool};
+
+/// Builds gateways from a configuration and services of the same process.
+#[derive(Debug, Clone)]
+pub struct GatewayBuilder {
+    config: GatewayConfig,
+    services: BTreeMap<String, InProcess>,
+}
+
+/// A configuration that was found good, with its services: `Send`, and able to make any number of gateways. A
+/// server with a thread a core makes one [`LocalGateway`] on each.
+#[derive(Debug, Clone)]
+pub struct GatewayPlan(Arc<Blueprint>);
+
+/// The gateway, for any tokio runtime: a `tower::Service` that is `Send` and cheap to clone. Its clones share
+/// their pools.
+#[derive(Debug, Clone)]
+pub struct Gateway(Arc<Engine<SharedPool>>);
+
+/// The gateway of one thread: its pools have no locks and it is not `Send`. Same routes, same behaviour.
+#[derive(Debug, Clone)]
+pub struct LocalGateway(Rc<Engine<LocalPool>>);
+
+impl Gateway {
+    /// Starts from a configuration.
+    pub fn builder(config: GatewayConfig) -> GatewayBuilder {
+        GatewayBuilder { config, services: BTreeMap::new() }
+    }
+
+    /// Closes idle upstream connections that have waited longer than their upstream's `idle_timeout`. Requests do
+    /// so as they pass and [`serve`](crate::serve) does so by itself; a server of your own may call it now and then.
+    pub fn sweep(&self) {
+        self.0.sweep();
+    }
+
+    /// How many upstream connections are idle in the pools.
+    pub fn idle_connections(&self) -> usize {
+        self.0.idle_connections()
+    }
+}
+
+impl LocalGateway {
+    /// As [`Gateway::sweep`].
+    pub fn sweep(&self) {
+        self.0.sweep();
+    }
+
+    /// As [`Gateway::idle_connections`].
+    pub fn idle_connections(&self) -> usize {
+        self.0.idle_connections()
+    }
+}
+
+impl GatewayBuilder {
+    /// Makes a service of this process the upstream of a name: it is called without a socket, in the task of the
+    /// client's connection. Its error becomes 502.
+    ///
+    /// # Cancel safety
+    /// The service's future is dropped when the client leaves; work that must not stop half-way belongs into a task.
+    #[must_use]
+    pub fn service<S, B>(mut self, name: impl Into<String>, service: S) -> Self
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.services.insert(name.into(), InProcess::new(service));
+        self
+    }
+
+    /// Checks the configuration. Does no I/O.
+    ///
+    /// # Errors
+    /// Every fault of the configuration.
+    pub fn plan(self) -> Result<GatewayPlan, ConfigErrors> {
+        let names: BTreeSet<String> = self.services.keys().cloned().collect();
+        self.config.validate_with(&names)?;
+        Ok(GatewayPlan(Arc::new(Blueprint { config: self.config, services: self.services })))
+    }
+
+    /// A gateway for any runtime. Does no I/O.
+    ///
+    /// # Errors
+    /// Every fault of the configuration.
+    pub fn build(self) -> Result<Gateway, ConfigErrors> {
+        Ok(self.plan()?.gateway())
+    }
+
+    /// A gateway for this thread. Does no I/O.
+    ///
+    /// # Errors
+    /// Every fault of the configuration.
+    pub fn build_local(self) -> Result<LocalGateway, ConfigErrors> {
+        Ok(self.plan()?.local_gateway())
+    }
+}
+
+impl GatewayPlan {
+    /// A gateway for any runtime, with pools of its own.
+    pub fn gateway(&self) -> Gateway {
+        Gateway(Arc::new(Engine::new(&self.0)))
+    }
+
+    /// A gateway for this thread, with pools of its own.
+    pub fn local_gateway(&self) -> LocalGateway {
+        LocalGateway(Rc::new(Engine::new(&self.0)))
+    }
+
+    /// Where the configuration says to listen.
+    pub fn listen_config(&self) -> &ListenConfig {
+        &self.0.config.gateway
+    }
+}
+
+/// What the server side needs of a gateway.
+pub(crate) trait Handler: Clone + 'static {
+    type Pool: crate::upstream::Pool;
+
+    fn engine(&self) -> &Engine<Self::Pool>;
+}
+
+impl Handler for Gateway {
+    type Pool = SharedPool;
+
+    fn engine(&self) -> &Engine<SharedPool> {
+        &self.0
+    }
+}
+
+impl Handler for LocalGateway {
+    type Pool = LocalPool;
+
+    fn engine(&self) -> &Engine<LocalPool> {
+        &self.0
+    }
+}
+
+/// The answer that is on its way.
+pub struct GatewayFuture(Pin<Box<dyn Future<Output = Response<GatewayBody>> + Send>>);
+
+/// The answer that is on its way, on this thread.
+pub struct LocalGatewayFuture(Pin<Box<dyn Future<Output = Response<GatewayBody<LocalPool>>>>>);
+
+impl Future for GatewayFuture {
+    type Output = Result<Response<GatewayBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl Future for LocalGatewayFuture {
+    type Output = Result<Response<GatewayBody<LocalPool>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx).map(Ok)
+    }
+}
+
+impl<B> Service<Request<B>> for Gateway
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<GatewayBody>;
+    type Error = Infallible;
+    type Future = GatewayFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, req: Request<B>) -> GatewayFuture {
+        let engine = self.0.clone();
+        let client = Client::of(req.extensions(), req.uri().scheme_str());
+        let req = req.map(RequestBody::new);
+        GatewayFuture(Box::pin(async move { engine.handle(req, &client).await }))
+    }
+}
+
+impl<B> Service<Request<B>> for LocalGateway
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<GatewayBody<LocalPool>>;
+    type Error = Infallible;
+    type Future = LocalGatewayFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, req: Request<B>) -> LocalGatewayFuture {
+        let engine = self.0.clone();
+        let client = Client::of(req.extensions(), req.uri().scheme_str());
+        let req = req.map(RequestBody::new);
+        LocalGatewayFuture(Box::pin(async move { engine.handle(req, &client).await }))
+    }
+}
+
+impl fmt::Debug for GatewayFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayFuture")
+    }
+}
+
+impl fmt::Debug for LocalGatewayFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalGatewayFuture")
+    }
+}

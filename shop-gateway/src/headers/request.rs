@@ -1,0 +1,325 @@
+//! A request's head on its way to the upstream.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Uri, Version, uri};
+
+use super::{
+    TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, child_of,
+    connection_options, is_request_id, new_request_id, new_trace,
+};
+use crate::client::Client;
+
+/// Why a head is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadFault {
+    /// It breaks a rule of HTTP.
+    Bad(&'static str),
+    /// Names and values are longer than the limit.
+    TooLarge,
+    /// An `Expect` that is not `100-continue`.
+    Expectation,
+}
+
+/// What the gateway keeps of a head, after it has made it the upstream's.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    /// The id, taken or made.
+    pub(crate) request_id: HeaderValue,
+    /// The span that the upstream is called in.
+    pub(crate) traceparent: HeaderValue,
+    /// The request's host; empty only for HTTP/1.0.
+    pub(crate) host: Option<HeaderValue>,
+}
+
+/// Headers that do not go on, whatever `Connection` says: those of one hop (RFC 9110, 7.6.1), `Expect`, which the
+/// server has answered, and what only a trusted proxy may say of a client.
+const DROPPED: [HeaderName; 11] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("http2-settings"),
+    header::EXPECT,
+    header::FORWARDED,
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// What one pass over the headers found.
+#[derive(Default)]
+struct Scan {
+    size: usize,
+    dropped: u16,
+    hosts: u32,
+    lengths: u32,
+    encodings: u32,
+    chunked: bool,
+    te_trailers: bool,
+    expectation: bool,
+    traceparents: u32,
+    tracestate: bool,
+    ids: u32,
+    connection: Vec<HeaderValue>,
+}
+
+impl Scan {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut scan = Self::default();
+        for (name, value) in headers {
+            scan.size += name.as_str().len() + value.len() + 4;
+            match name.as_str() {
+                "host" => scan.hosts += 1,
+                "content-length" => scan.lengths += 1,
+                "traceparent" => scan.traceparents += 1,
+                "tracestate" => scan.tracestate = true,
+                "x-request-id" => scan.ids += 1,
+                "connection" => {
+                    scan.dropped |= 1;
+                    // The two words that name no header are nearly all there is.
+                    if value != "keep-alive" && value != "close" {
+                        scan.connection.push(value.clone());
+                    }
+                }
+                "keep-alive" => scan.dropped |= 1 << 1,
+                "proxy-connection" => scan.dropped |= 1 << 2,
+                "te" => {
+                    scan.dropped |= 1 << 3;
+                    let accepts = value.as_bytes().split(|&b| b == b',');
+                    scan.te_trailers |= accepts.map(<[u8]>::trim_ascii).any(|t| t.eq_ignore_ascii_case(b"trailers"));
+                }
+                "transfer-encoding" => {
+                    scan.dropped |= 1 << 4;
+                    scan.encodings += 1;
+                    scan.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+                }
+                "upgrade" => scan.dropped |= 1 << 5,
+                "proxy-authorization" => scan.dropped |= 1 << 6,
+                "http2-settings" => scan.dropped |= 1 << 7,
+                "expect" => {
+                    scan.dropped |= 1 << 8;
+                    scan.expectation |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+                }
+                "forwarded" => scan.dropped |= 1 << 9,
+                "x-real-ip" => scan.dropped |= 1 << 10,
+                _ => {}
+            }
+        }
+        scan
+    }
+
+    fn fault(&self, max_header: u64, version: Version) -> Option<HeadFault> {
+        let http1 = version == Version::HTTP_11 || version == Version::HTTP_10;
+        if self.size as u64 > max_header {
+            Some(HeadFault::TooLarge)
+        } else if self.hosts > 1 {
+            Some(HeadFault::Bad("the Host header is there more than once"))
+        } else if version == Version::HTTP_11 && self.hosts == 0 {
+            Some(HeadFault::Bad("the Host header is missing"))
+        } else if self.lengths > 1 {
+            Some(HeadFault::Bad("the Content-Length header is there more than once"))
+        } else if http1 && self.encodings > 0 && (self.encodings > 1 || !self.chunked) {
+            Some(HeadFault::Bad("a transfer coding other than chunked"))
+        } else if self.expectation {
+            Some(HeadFault::Expectation)
+        } else {
+            None
+        }
+    }
+}
+
+/// Makes a client's head the upstream's, in place: one request, one hop on.
+///
+/// The ids come back even when the head is refused, since the refusal carries them.
+pub(crate) fn prepare<B>(req: &mut Request<B>, client: &Client, max_header: u64) -> (Inbound, Result<(), HeadFault>) {
+    let scan = Scan::of(req.headers());
+    let version = req.version();
+
+    // What Connection names goes first, so that it cannot take away what is added below; Host is not its to name.
+    if !scan.connection.is_empty() {
+        for name in connection_options(&scan.connection) {
+            if name != header::HOST && name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
+                req.headers_mut().remove(name);
+            }
+        }
+    }
+    let headers = req.headers_mut();
+    let request_id = match (scan.ids, headers.get(X_REQUEST_ID)) {
+        (1, Some(id)) if is_request_id(id) => id.clone(),
+        _ => {
+            let id = new_request_id();
+            headers.insert(X_REQUEST_ID, id.clone());
+            id
+        }
+    };
+    let followed = if scan.traceparents == 1 { headers.get(TRACEPARENT).and_then(child_of) } else { None };
+    let traceparent = followed.unwrap_or_else(|| {
+        if scan.tracestate {
+            headers.remove(TRACESTATE);
+        }
+        new_trace()
+    });
+    headers.insert(TRACEPARENT, traceparent.clone());
+    let mut inbound = Inbound { request_id, traceparent, host: None };
+    if let Some(fault) = scan.fault(max_header, version) {
+        return (inbound, Err(fault));
+    }
+
+    let mut dropped = scan.dropped;
+    while dropped != 0 {
+        headers.remove(&DROPPED[dropped.trailing_zeros() as usize]);
+        dropped &= dropped - 1;
+    }
+    if scan.te_trailers {
+        headers.insert(header::TE, const { HeaderValue::from_static("trailers") });
+    }
+    if scan.chunked {
+        // Said outright, since without it a body of unknown length on a GET would not be sent at all.
+        headers.insert(header::TRANSFER_ENCODING, const { HeaderValue::from_static("chunked") });
+    }
+
+    if let Err(fault) = to_origin_form(req) {
+        return (inbound, Err(fault));
+    }
+    let headers = req.headers_mut();
+    if let Some(host) = headers.get(header::HOST) {
+        if !is_host(host) {
+            return (inbound, Err(HeadFault::Bad("the Host header is not a host")));
+        }
+        let host = host.clone();
+        headers.insert(X_FORWARDED_HOST, host.clone());
+        inbound.host = Some(host);
+    } else {
+        headers.remove(X_FORWARDED_HOST);
+    }
+    match &client.forwarded_for {
+        Some(ip) => headers.insert(X_FORWARDED_FOR, ip.clone()),
+        None => headers.remove(X_FORWARDED_FOR),
+    };
+    headers.insert(X_FORWARDED_PROTO, client.proto.clone());
+    *req.version_mut() = Version::HTTP_11;
+    (inbound, Ok(()))
+}
+
+/// An absolute target becomes a path and query, and its authority the host (RFC 9112, 3.2.2).
+fn to_origin_form<B>(req: &mut Request<B>) -> Result<(), HeadFault> {
+    if req.uri().authority().is_none() {
+        return Ok(());
+    }
+    if req.method() == Method::CONNECT {
+        // Refused further on, by its method.
+        return Ok(());
+    }
+    let mut parts = std::mem::take(req.uri_mut()).into_parts();
+    if let Some(authority) = parts.authority.take() {
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(host).map_err(|_| HeadFault::Bad("the target's authority is not a host"))?;
+        req.headers_mut().insert(header::HOST, host);
+    }
+    parts.scheme = None;
+    let path = parts.path_and_query.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
+    *req.uri_mut() = Uri::from(path);
+    Ok(())
+}
+
+/// Characters of RFC 3986's `host [":" port]`, and at least one of them.
+fn is_host(host: &HeaderValue) -> bool {
+    let host = host.as_bytes();
+    let allowed = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+                    | b':' | b'[' | b']'
+            )
+    };
+    !host.is_empty() && host.iter().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(lines: &[(&str, &str)]) -> Request<()> {
+        let mut builder = Request::builder().uri("/x?y=1");
+        for (name, value) in lines {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap()
+    }
+
+    fn prepared(lines: &[(&str, &str)]) -> Request<()> {
+        let mut req = request(lines);
+        let (_, outcome) = prepare(&mut req, &Client::unknown(), 1 << 15);
+        outcome.unwrap();
+        req
+    }
+
+    fn fault(lines: &[(&str, &str)]) -> HeadFault {
+        prepare(&mut request(lines), &Client::unknown(), 1 << 15).1.unwrap_err()
+    }
+
+    #[test]
+    fn what_any_connection_line_names_is_of_one_hop() {
+        let req = prepared(&[
+            ("host", "a"),
+            ("connection", "x-one, Host, traceparent"),
+            ("connection", " X-Two ,,close"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("te", "gzip, trailers"),
+            ("upgrade", "websocket"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("trailer", "x-sum"),
+        ]);
+        for gone in ["x-one", "x-two", "connection", "upgrade", "keep-alive", "proxy-connection"] {
+            assert!(!req.headers().contains_key(gone), "{gone}");
+        }
+        assert_eq!(req.headers()["x-three"], "3");
+        assert_eq!(req.headers()["te"], "trailers");
+        assert_eq!(req.headers()["trailer"], "x-sum");
+        assert_eq!(req.headers()["host"], "a");
+        assert!(req.headers().contains_key("traceparent"));
+    }
+
+    #[test]
+    fn an_untrusted_client_does_not_say_who_it_is() {
+        let req = prepared(&[
+            ("host", "a:1"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+        ]);
+        assert!(!req.headers().contains_key("x-forwarded-for"));
+        assert!(!req.headers().contains_key("forwarded") && !req.headers().contains_key("x-real-ip"));
+        assert_eq!(req.headers()["x-forwarded-host"], "a:1");
+        assert_eq!(req.headers()["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn heads_that_break_the_rules() {
+        assert!(matches!(fault(&[]), HeadFault::Bad(_)));
+        assert!(matches!(fault(&[("host", "a"), ("host", "a")]), HeadFault::Bad(_)));
+        assert!(matches!(fault(&[("host", "")]), HeadFault::Bad(_)));
+        assert!(matches!(fault(&[("host", "a/b")]), HeadFault::Bad(_)));
+        assert!(matches!(fault(&[("host", "a"), ("content-length", "1"), ("content-length", "1")]), HeadFault::Bad(_)));
+        assert!(matches!(fault(&[("host", "a"), ("transfer-encoding", "gzip, chunked")]), HeadFault::Bad(_)));
+        assert_eq!(fault(&[("host", "a"), ("expect", "a miracle")]), HeadFault::Expectation);
+        assert_eq!(fault(&[("host", "a"), ("x", &"x".repeat(1 << 15))]), HeadFault::TooLarge);
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_host() {
+        let mut req = request(&[("host", "other")]);
+        *req.uri_mut() = "http://user@shop.example:81/x?y=1".parse().unwrap();
+        prepare(&mut req, &Client::unknown(), 1 << 15).1.unwrap();
+        assert_eq!(req.uri(), "/x?y=1");
+        assert_eq!(req.headers()["host"], "shop.example:81");
+    }
+}

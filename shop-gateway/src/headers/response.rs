@@ -1,0 +1,129 @@
+//! A response's head on its way to the client.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode, Version};
+
+use super::{X_REQUEST_ID, connection_options};
+
+/// Why an upstream's response is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadResponse {
+    #[error("more than one Content-Length")]
+    ContentLengths,
+    #[error("a transfer coding other than chunked")]
+    TransferEncoding,
+    #[error("both Content-Length and Transfer-Encoding")]
+    BothFramings,
+    #[error("101 without an upgrade asked for")]
+    SwitchingProtocols,
+}
+
+const DROPPED: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
+
+/// Makes an upstream's head the client's, in place, or says why it cannot be.
+pub(crate) fn clean_response<B>(res: &mut Response<B>, request_id: HeaderValue) -> Result<(), BadResponse> {
+    if res.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(BadResponse::SwitchingProtocols);
+    }
+    let headers = res.headers_mut();
+    let (mut dropped, mut lengths, mut encodings, mut chunked) = (0u8, 0, 0, false);
+    let mut connection = Vec::new();
+    for (name, value) in &*headers {
+        match name.as_str() {
+            "content-length" => lengths += 1,
+            "transfer-encoding" => {
+                dropped |= 1 << 3;
+                encodings += 1;
+                chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            }
+            "connection" => {
+                dropped |= 1;
+                if value != "keep-alive" && value != "close" {
+                    connection.push(value.clone());
+                }
+            }
+            "keep-alive" => dropped |= 1 << 1,
+            "proxy-connection" => dropped |= 1 << 2,
+            "upgrade" => dropped |= 1 << 4,
+            "te" => dropped |= 1 << 5,
+            _ => {}
+        }
+    }
+    if encodings > 0 && (encodings > 1 || !chunked) {
+        return Err(BadResponse::TransferEncoding);
+    }
+    if lengths > 1 {
+        return Err(BadResponse::ContentLengths);
+    }
+    if lengths > 0 && encodings > 0 {
+        return Err(BadResponse::BothFramings);
+    }
+    if !connection.is_empty() {
+        remove_named(headers, &connection);
+    }
+    while dropped != 0 {
+        headers.remove(&DROPPED[dropped.trailing_zeros() as usize]);
+        dropped &= dropped - 1;
+    }
+    headers.insert(X_REQUEST_ID, request_id);
+    *res.version_mut() = Version::HTTP_11;
+    Ok(())
+}
+
+fn remove_named(headers: &mut HeaderMap, connection: &[HeaderValue]) {
+    for name in connection_options(connection) {
+        if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
+            headers.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(lines: &[(&str, &str)]) -> Result<HeaderMap, BadResponse> {
+        let mut builder = Response::builder();
+        for (name, value) in lines {
+            builder = builder.header(*name, *value);
+        }
+        let mut res = builder.body(()).unwrap();
+        clean_response(&mut res, HeaderValue::from_static("id")).map(|()| res.headers().clone())
+    }
+
+    #[test]
+    fn what_is_of_one_hop_stays_there() {
+        let headers = cleaned(&[
+            ("connection", "x-a"),
+            ("connection", "close, X-B"),
+            ("x-a", "1"),
+            ("x-b", "2"),
+            ("x-c", "3"),
+            ("keep-alive", "timeout=5"),
+            ("x-request-id", "theirs"),
+        ])
+        .unwrap();
+        assert_eq!(headers.len(), 2);
+        assert_eq!(headers["x-c"], "3");
+        assert_eq!(headers["x-request-id"], "id");
+    }
+
+    #[test]
+    fn framing_that_two_may_read_differently() {
+        assert_eq!(cleaned(&[("content-length", "1"), ("content-length", "1")]), Err(BadResponse::ContentLengths));
+        assert_eq!(cleaned(&[("transfer-encoding", "gzip, chunked")]), Err(BadResponse::TransferEncoding));
+        assert_eq!(
+            cleaned(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
+            Err(BadResponse::TransferEncoding)
+        );
+        assert_eq!(cleaned(&[("content-length", "1"), ("transfer-encoding", "chunked")]), Err(BadResponse::BothFramings));
+        assert!(cleaned(&[("transfer-encoding", "Chunked")]).is_ok());
+    }
+}

@@ -1,0 +1,223 @@
+//! One client's connection.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use shop_core::Problem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::drain::Drain;
+use super::io::{ClientIo, Traffic};
+use super::watchdog::{Expired, Watchdog};
+use crate::access::refused_before_routing;
+use crate::body::{BodyLimits, BodyProgress, BoxError, GatewayBody, RequestBody};
+use crate::client::Client;
+use crate::config::ListenConfig;
+use crate::gateway::Handler;
+use crate::headers::new_request_id;
+use crate::upstream::Pool;
+
+/// How long a client may go on sending after its answer, before its connection is reset.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What is the same for all connections.
+#[derive(Debug, Clone)]
+pub(super) struct ConnSettings {
+    builder: http1::Builder,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    body_limits: BodyLimits,
+}
+
+impl ConnSettings {
+    pub(super) fn new(config: &ListenConfig) -> Self {
+        let limits = &config.limits;
+        let mut builder = http1::Builder::new();
+        builder
+            .half_close(config.half_close)
+            // The watchdog's: hyper's own would also end idle connections, and takes a new timer for each request.
+            .header_read_timeout(None)
+            // The target and the headers are held to their own limits once the head is whole, with a proper answer.
+            .max_header_size((limits.max_header.0 + limits.max_uri.0) as usize + 1024)
+            .max_buf_size(256 * 1024);
+        Self {
+            builder,
+            header_timeout: limits.header_timeout.0,
+            idle_timeout: limits.idle_timeout.0,
+            body_limits: BodyLimits {
+                max: limits.max_body.0,
+                timeout: limits.body_timeout.0,
+                min_rate: limits.min_body_rate.0,
+            },
+        }
+    }
+}
+
+/// What a connection's requests share. Each request holds a reference until its answer has ended, which is how the
+/// watchdog knows that one is being answered.
+struct Shared<H> {
+    handler: H,
+    client: Client,
+    requests: AtomicU32,
+    upload: Mutex<Option<BodyProgress>>,
+}
+
+/// An answer's body, and the connection's reference.
+struct InFlight<P: Pool, H> {
+    body: GatewayBody<P>,
+    _shared: Arc<Shared<H>>,
+}
+
+impl<P: Pool, H: 'static> Body for InFlight<P, H> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+enum End {
+    Hyper(Result<(), hyper::Error>),
+    Expired(Expired),
+}
+
+/// Serves a connection to its end.
+///
+/// # Cancel safety
+/// Dropping the future closes the connection; a request that runs is given up.
+pub(super) async fn serve_connection<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: H,
+    settings: ConnSettings,
+    drain: Drain,
+) {
+    let ticket = drain.join();
+    let accepted = Instant::now();
+    // Fails only for a socket that is gone; reading from it will say so.
+    let _ = stream.set_nodelay(true);
+    let traffic = Arc::new(Traffic::default());
+    let body_limits = settings.body_limits;
+    let shared = Arc::new(Shared {
+        handler,
+        client: Client::new(peer),
+        requests: AtomicU32::new(0),
+        upload: Mutex::new(None),
+    });
+    let service = {
+        let shared = shared.clone();
+        service_fn(move |req: Request<Incoming>| {
+            let shared = shared.clone();
+            shared.requests.store(shared.requests.load(Relaxed).wrapping_add(1), Relaxed);
+            async move {
+                let mut req = req.map(RequestBody::incoming);
+                if let Some(progress) = req.body_mut().watch(body_limits) {
+                    *shared.upload.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+                }
+                let res = shared.handler.engine().handle(req, &shared.client).await;
+                Ok::<_, Infallible>(res.map(|body| InFlight { body, _shared: shared }))
+            }
+        })
+    };
+    let io = TokioIo::new(ClientIo { stream, traffic: traffic.clone() });
+    let mut conn = settings.builder.serve_connection(io, service);
+    let at_rest = Arc::strong_count(&shared);
+
+    let mut watchdog = Watchdog::new(settings.header_timeout, settings.idle_timeout);
+    let (mut registered, mut told) = (false, false);
+    let end = poll_fn(|cx| {
+        if !registered {
+            ticket.register(cx.waker());
+            registered = true;
+        }
+        if !told && drain.is_draining() {
+            Pin::new(&mut conn).graceful_shutdown();
+            told = true;
+        }
+        if let Poll::Ready(outcome) = Pin::new(&mut conn).poll(cx) {
+            return Poll::Ready(End::Hyper(outcome));
+        }
+        let busy = Arc::strong_count(&shared) > at_rest;
+        watchdog.poll(cx, shared.requests.load(Relaxed), busy, &traffic).map(End::Expired)
+    })
+    .await;
+
+    let unread = || {
+        let upload = shared.upload.lock().unwrap_or_else(PoisonError::into_inner);
+        upload.as_ref().is_some_and(|progress| !progress.is_ended())
+    };
+    match end {
+        End::Hyper(Ok(())) if traffic.is_eof() || !unread() => {}
+        End::Hyper(Ok(())) => linger(conn.into_parts().io).await,
+        End::Hyper(Err(e)) if e.is_parse() => {
+            // hyper has answered.
+            let status = if e.is_parse_too_large() { StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+            refused_before_routing(&shared.client, status, accepted);
+            linger(conn.into_parts().io).await;
+        }
+        End::Hyper(Err(e)) => {
+            tracing::debug!(target: "shop_gateway::serve", error = &e as &dyn std::error::Error, "connection ended");
+        }
+        End::Expired(Expired::Head) => {
+            let mut io = conn.into_parts().io;
+            refused_before_routing(&shared.client, StatusCode::REQUEST_TIMEOUT, accepted);
+            let answer = head_timeout_answer();
+            if let Ok(Ok(())) = tokio::time::timeout(LINGER, io.inner_mut().write_all(&answer)).await {
+                linger(io).await;
+            }
+        }
+        End::Expired(Expired::Idle | Expired::Stalled) => {}
+    }
+}
+
+fn head_timeout_answer() -> Vec<u8> {
+    let id = new_request_id();
+    let id = id.to_str().unwrap_or_default();
+    let problem = Problem::new(408, "request_timeout", "The request did not come in time")
+        .detail("the head of the request was not whole in time")
+        .to_json(id);
+    let mut answer = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+         cache-control: no-store\r\nx-request-id: {id}\r\nconnection: close\r\n\r\n",
+        problem.len()
+    )
+    .into_bytes();
+    answer.extend(problem);
+    answer
+}
+
+/// Closes the sending side, then takes what the client still sends, for a while: closing with bytes unread would
+/// reset the connection, and the client might lose the answer (RFC 9112, 9.6).
+async fn linger(io: TokioIo<ClientIo>) {
+    let mut io = io.into_inner();
+    if io.shutdown().await.is_err() {
+        return;
+    }
+    let mut sink = [0; 4096];
+    let drained = async { while matches!(io.read(&mut sink).await, Ok(n) if n > 0) {} };
+    // Late or not, the connection is closed now.
+    let _ = tokio::time::timeout(LINGER, drained).await;
+}

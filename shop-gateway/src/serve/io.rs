@@ -1,0 +1,102 @@
+//! A client's socket, with an eye on what passes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What has passed on a socket. Counters wrap; only their change says anything.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    reads: AtomicU32,
+    writes: AtomicU32,
+    blocked: AtomicBool,
+    eof: AtomicBool,
+}
+
+impl Traffic {
+    pub(super) fn reads(&self) -> u32 {
+        self.reads.load(Relaxed)
+    }
+
+    pub(super) fn writes(&self) -> u32 {
+        self.writes.load(Relaxed)
+    }
+
+    /// Whether the last write found the socket's buffer full.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    /// Whether the client has closed its sending side.
+    pub(super) fn is_eof(&self) -> bool {
+        self.eof.load(Relaxed)
+    }
+
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        match polled {
+            Poll::Pending => self.blocked.store(true, Relaxed),
+            Poll::Ready(_) => {
+                self.blocked.store(false, Relaxed);
+                // Only one task writes: no need of an atomic addition.
+                self.writes.store(self.writes.load(Relaxed).wrapping_add(1), Relaxed);
+            }
+        }
+    }
+}
+
+/// A client's socket.
+#[derive(Debug)]
+pub(super) struct ClientIo {
+    pub(super) stream: TcpStream,
+    pub(super) traffic: Arc<Traffic>,
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Ok(())) = polled {
+            if buf.filled().len() > before {
+                self.traffic.reads.store(self.traffic.reads().wrapping_add(1), Relaxed);
+            } else if buf.remaining() > 0 {
+                self.traffic.eof.store(true, Relaxed);
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.traffic.wrote(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.traffic.wrote(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

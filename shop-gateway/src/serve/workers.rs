@@ -1,0 +1,238 @@
+//! One thread a core, each with a runtime, a listener and pools of its own.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::num::NonZero;
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::Poll;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{oneshot, watch};
+
+use super::conn::{ConnSettings, serve_connection};
+use super::drain::Drain;
+use super::{SWEEP, accept};
+use crate::config::ListenConfig;
+use crate::gateway::{GatewayPlan, LocalGateway};
+
+const BACKLOG: i32 = 1024;
+
+/// Bound listeners, one set a worker: nothing is accepted yet.
+#[derive(Debug)]
+pub struct Server {
+    /// Of each worker, a listener for each address.
+    listeners: Vec<Vec<StdListener>>,
+    addrs: Vec<SocketAddr>,
+    config: ListenConfig,
+}
+
+/// A running [`Server`]. Dropping it cuts off all connections.
+#[derive(Debug)]
+pub struct ServerHandle {
+    addrs: Vec<SocketAddr>,
+    workers: Vec<Worker>,
+    stop: watch::Sender<Stop>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    thread: Option<JoinHandle<()>>,
+    done: oneshot::Receiver<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stop {
+    Run,
+    Drain,
+    Abort,
+}
+
+impl Server {
+    /// Binds the configuration's addresses, for as many workers as it says.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, as when another process has it: with several workers the port is shared
+    /// between them (`SO_REUSEPORT`), but not with a second gateway.
+    pub fn bind(config: &ListenConfig) -> io::Result<Self> {
+        let workers = match config.workers {
+            0 => thread::available_parallelism().map_or(1, NonZero::get),
+            n => n,
+        };
+        let mut server = Self { listeners: Vec::new(), addrs: Vec::new(), config: config.clone() };
+        server.listeners.resize_with(workers, Vec::new);
+        for &addr in &config.listen {
+            let mut addr = addr;
+            if workers > 1 {
+                // Shared ports would let a second gateway join unnoticed; a bind that does not share finds it.
+                addr = listener(addr, false)?.local_addr()?;
+            }
+            for worker in &mut server.listeners {
+                let bound = listener(addr, workers > 1)?;
+                addr = bound.local_addr()?;
+                worker.push(bound);
+            }
+            server.addrs.push(addr);
+        }
+        Ok(server)
+    }
+
+    /// The addresses bound, in the order of the configuration.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Starts the workers, each with a gateway of its own. Services of the same process run on the workers' runtimes.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(self, plan: &GatewayPlan) -> io::Result<ServerHandle> {
+        let (stop, _) = watch::channel(Stop::Run);
+        let settings = ConnSettings::new(&self.config);
+        let mut handle = ServerHandle { addrs: self.addrs, workers: Vec::new(), stop };
+        for (index, listeners) in self.listeners.into_iter().enumerate() {
+            let (plan, settings, stop) = (plan.clone(), settings.clone(), handle.stop.subscribe());
+            let (ready_tx, ready) = mpsc::channel();
+            let (done_tx, done) = oneshot::channel();
+            let thread = thread::Builder::new().name(format!("gateway-{index}")).spawn(move || {
+                let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                    Ok(runtime) => runtime,
+                    Err(e) => return drop(ready_tx.send(Err(e))),
+                };
+                let clean = runtime.block_on(work(listeners, plan.local_gateway(), settings, stop, ready_tx));
+                // Cuts off what still runs.
+                drop(runtime);
+                // Nobody may be waiting for it any more.
+                let _ = done_tx.send(clean);
+            })?;
+            // If a later worker fails, the handle's end stops those before it.
+            handle.workers.push(Worker { thread: Some(thread), done });
+            ready.recv().map_err(|_| io::Error::other("a worker ended before it began"))??;
+        }
+        Ok(handle)
+    }
+}
+
+/// A worker's life. True if it ended with no connection cut off.
+async fn work(
+    listeners: Vec<StdListener>,
+    gateway: LocalGateway,
+    settings: ConnSettings,
+    mut stop: watch::Receiver<Stop>,
+    ready: mpsc::Sender<io::Result<()>>,
+) -> bool {
+    let listeners: io::Result<Vec<_>> = listeners.into_iter().map(TcpListener::from_std).collect();
+    let listeners = match listeners {
+        Ok(listeners) => listeners,
+        Err(e) => {
+            // The one who waits for this is the one who started the worker.
+            let _ = ready.send(Err(e));
+            return false;
+        }
+    };
+    let _ = ready.send(Ok(()));
+    let drain = Drain::default();
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        let (gateway, settings, drain) = (gateway.clone(), settings.clone(), drain.clone());
+        accepting.push(tokio::task::spawn_local(async move {
+            accept::accept(&listener, |stream, peer| {
+                let (gateway, settings, drain) = (gateway.clone(), settings.clone(), drain.clone());
+                tokio::task::spawn_local(serve_connection(stream, peer, gateway, settings, drain));
+            })
+            .await;
+        }));
+    }
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            gateway.sweep();
+        }
+    });
+
+    // An error is a handle that is gone: the same as an abort.
+    let asked = stop.wait_for(|stop| *stop != Stop::Run).await.map_or(Stop::Abort, |stop| *stop);
+    for task in accepting {
+        task.abort();
+        // Its listener is closed when this returns.
+        let _ = task.await;
+    }
+    if asked == Stop::Abort {
+        return false;
+    }
+    drain.start();
+    let mut aborted = pin!(stop.wait_for(|stop| *stop == Stop::Abort));
+    let mut finished = pin!(drain.finished());
+    poll_fn(|cx| {
+        if finished.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        aborted.as_mut().poll(cx).map(|_| false)
+    })
+    .await
+}
+
+/// A listener that is not yet part of a runtime.
+fn listener(addr: SocketAddr, shared: bool) -> io::Result<StdListener> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}"));
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if addr.is_ipv6() {
+        // Each family is listened to only where it is asked for.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into()).map_err(named)?;
+    socket.listen(BACKLOG).map_err(named)?;
+    Ok(socket.into())
+}
+
+impl ServerHandle {
+    /// The addresses that it listens on, in the order of the configuration.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Accepts no more, lets the requests that run finish within `deadline`, and cuts off those that do not. True
+    /// if every request had finished.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts off all connections at once.
+    pub async fn shutdown(mut self, deadline: Duration) -> bool {
+        self.stop.send_replace(Stop::Drain);
+        let deadline = tokio::time::Instant::now() + deadline;
+        let mut drained = true;
+        for worker in &mut self.workers {
+            match tokio::time::timeout_at(deadline, &mut worker.done).await {
+                // A worker that panicked tells nothing.
+                Ok(outcome) => drained &= outcome.unwrap_or(false),
+                Err(_elapsed) => {
+                    self.stop.send_replace(Stop::Abort);
+                    drained = false;
+                    let _ = (&mut worker.done).await;
+                }
+            }
+        }
+        drained
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.stop.send_replace(Stop::Abort);
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // A worker that panicked has been reported by the panic hook.
+                let _ = thread.join();
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The way of a request, from top to bottom. This file is the diagram: each step says why it is there and what
+//! must be above or below it.
+//!
+//! ```text
+//! client
+//!   │   TLS, ALPN, PROXY protocol ............ to come, in serve/: before there is a request
+//!   │   connection: header and idle timeouts . serve/conn.rs
+//!   ▼
+//! access event   outermost, so that refusals and clients that leave are reported too
+//!   ▼
+//! head           ids taken or made, then the head checked and made one hop's: all that follows carries the ids
+//!   ▼
+//! limits         target and body; after the head, since a refusal carries the ids
+//!   ▼
+//! (admission)    to come: trusted proxies, allow/deny, load shedding: before any costly step
+//!   ▼
+//! routing        pure; on the path that will be forwarded
+//!   ▼
+//! (policy)       to come: CORS, authentication, rate limits, by route: after routing, before any upstream is asked
+//!   ▼
+//! (rewrite)      to come: path and headers, by route: after policy, which decides on what the client sent
+//!   ▼
+//! (resilience)   to come: deadline over all tries ▸ retry ▸ breaker ▸ balancer, around the exchange
+//!   ▼
+//! exchange       upstream/: a pooled connection or a service of this process
+//!   ▼
+//! response       one hop's headers removed, framing checked: before a byte goes to the client
+//!   ▼
+//! rescue         every fault of the above becomes problem+json, in one place
+//! ```
+//!
+//! A configuration swapped while requests run is to come: an engine is immutable and behind a pointer, so that a
+//! request ends on the engine it began on.
+
+use http::header;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+
+use crate::access::AccessGuard;
+use crate::body::{GatewayBody, RequestBody};
+use crate::client::Client;
+use crate::engine::{Engine, Route};
+use crate::fault::Fault;
+use crate::headers::{HeadFault, Inbound, clean_response, prepare};
+use crate::rescue;
+use crate::route::{Lookup, RouteQuery, has_dot_segment};
+use crate::upstream::{Pool, UpstreamKind};
+
+/// What a path of CONNECT or TRACE takes: neither is ever forwarded (RFC 9110, 9.3.6 and 9.3.8).
+const FORWARDED_METHODS: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
+
+impl<P: Pool> Engine<P> {
+    /// Answers a request, always.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the request up: its upstream's connection is closed, its event says `aborted`.
+    pub(crate) async fn handle(&self, mut req: Request<RequestBody>, client: &Client) -> Response<GatewayBody<P>> {
+        let mut access = AccessGuard::start(&req, client);
+        let head_only = req.method() == Method::HEAD;
+
+        let (inbound, head) = prepare(&mut req, client, self.max_header);
+        if let Some(access) = &mut access {
+            access.set_ids(inbound.request_id.clone(), inbound.traceparent.clone());
+        }
+        let mut upstream = None;
+        let outcome = match head {
+            Ok(()) => match self.admit_and_route(&mut req, &inbound, access.as_deref_mut()) {
+                Ok(route) => {
+                    upstream = Some(&*self.upstreams[route.upstream].name);
+                    self.exchange(req, route, &inbound).await
+                }
+                Err(fault) => Err(fault),
+            },
+            Err(HeadFault::Bad(why)) => Err(Fault::BadRequest(why)),
+            Err(HeadFault::Expectation) => Err(Fault::Expectation),
+            Err(HeadFault::TooLarge) => Err(Fault::HeadersTooLarge { max: self.max_header }),
+        };
+        let mut res = match outcome {
+            Ok(res) => res,
+            Err(fault) => rescue::respond(&fault, inbound.request_id, upstream),
+        };
+
+        if let Some(mut access) = access {
+            let no_body = head_only || matches!(res.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            let length = res.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            access.set_response(res.status(), no_body, length.or(res.body().size_hint().exact()));
+            res.body_mut().report_to(access);
+        }
+        res
+    }
+
+    /// Limits, then routing.
+    fn admit_and_route(
+        &self,
+        req: &mut Request<RequestBody>,
+        inbound: &Inbound,
+        access: Option<&mut AccessGuard>,
+    ) -> Result<&Route, Fault> {
+        if matches!(*req.method(), Method::CONNECT | Method::TRACE) {
+            return Err(Fault::MethodNotAllowed { allow: FORWARDED_METHODS.to_owned() });
+        }
+        let target = req.uri().path_and_query().map_or("", |target| target.as_str());
+        if target.len() as u64 > self.max_uri {
+            return Err(Fault::UriTooLong { max: self.max_uri });
+        }
+        if has_dot_segment(req.uri().path()) {
+            return Err(Fault::BadRequest("the path has a segment `.` or `..`"));
+        }
+        let found = self.table.find(RouteQuery {
+            host: inbound.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            path: req.uri().path(),
+            method: req.method(),
+            headers: req.headers(),
+        });
+        let route = match found {
+            Lookup::Found(index) => &self.routes[index],
+            Lookup::MethodNotAllowed(allow) => return Err(Fault::MethodNotAllowed { allow }),
+            Lookup::NotFound => return Err(Fault::RouteNotFound),
+        };
+        // A Content-Length is the body's lower bound before a byte of it is read.
+        if req.body().size_hint().lower() > self.body_limits.max {
+            return Err(Fault::BodyTooLarge { max: self.body_limits.max });
+        }
+        let progress = req.body_mut().watch(self.body_limits);
+        if let Some(access) = access {
+            access.set_route(route.label.clone(), self.upstreams[route.upstream].name.clone());
+            access.set_request_body(progress);
+        }
+        Ok(route)
+    }
+
+    /// The exchange with the upstream, and its response made the client's.
+    async fn exchange(
+        &self,
+        mut req: Request<RequestBody>,
+        route: &Route,
+        inbound: &Inbound,
+    ) -> Result<Response<GatewayBody<P>>, Fault> {
+        match &self.upstreams[route.upstream].kind {
+            UpstreamKind::Network(network) => {
+                let upload = req.body_mut().watch(self.body_limits);
+                let (mut res, parts) = network.call(req, upload).await?;
+                clean_response(&mut res, inbound.request_id.clone()).map_err(Fault::BadResponse)?;
+                Ok(res.map(|incoming| GatewayBody::network(parts.body(incoming))))
+            }
+            UpstreamKind::InProcess(service) => {
+                let mut res = service.call(req).await.map_err(Fault::Service)?;
+                clean_response(&mut res, inbound.request_id.clone()).map_err(Fault::BadResponse)?;
+                Ok(res.map(GatewayBody::boxed))
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Upstreams: services of this process, and endpoints on the network with their pools.
+
+mod connect;
+mod conn;
+mod endpoint;
+mod inproc;
+mod network;
+mod network_body;
+mod pool;
+
+use std::sync::Arc;
+
+pub(crate) use conn::{Conn, ExchangeFault};
+pub use endpoint::{EndpointAddr, EndpointError};
+pub(crate) use inproc::InProcess;
+pub(crate) use network::Network;
+pub(crate) use network_body::NetworkBody;
+pub use pool::{LocalPool, Pool, SharedPool};
+
+/// Where a route leads.
+#[derive(Debug)]
+pub(crate) struct Upstream<P: Pool> {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: UpstreamKind<P>,
+}
+
+#[derive(Debug)]
+pub(crate) enum UpstreamKind<P: Pool> {
+    Network(Network<P>),
+    InProcess(InProcess),
+}

@@ -1,0 +1,121 @@
+//! An upstream on the network.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::header::{self, HeaderValue};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::conn::{Conn, ExchangeFault};
+use super::connect::ConnectFault;
+use super::{EndpointAddr, NetworkBody, Pool};
+use crate::body::{BodyProgress, RequestBody};
+use crate::config::UpstreamConfig;
+use crate::fault::Fault;
+
+/// An upstream on the network: endpoints that take requests in turn.
+#[derive(Debug)]
+pub(crate) struct Network<P: Pool> {
+    endpoints: Vec<Endpoint<P>>,
+    next: AtomicUsize,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Endpoint<P> {
+    addr: EndpointAddr,
+    /// For a request that names no host.
+    host: HeaderValue,
+    pool: P,
+}
+
+impl<P: Pool> Network<P> {
+    /// An upstream of a checked configuration.
+    pub(crate) fn new(config: &UpstreamConfig) -> Self {
+        let endpoint = |text: &String| {
+            let addr: EndpointAddr = text.parse().ok()?;
+            let host = match &addr {
+                EndpointAddr::Unix(_) => HeaderValue::from_static("localhost"),
+                other => HeaderValue::try_from(other.to_string()).ok()?,
+            };
+            Some(Endpoint { addr, host, pool: P::new(config.max_idle, config.idle_timeout.0) })
+        };
+        Self {
+            endpoints: config.endpoints.iter().filter_map(endpoint).collect(),
+            next: AtomicUsize::new(0),
+            connect_timeout: config.connect_timeout.0,
+            response_timeout: config.response_timeout.0,
+        }
+    }
+
+    /// Sends a request to the endpoint whose turn it is. Nothing is ever sent twice: a request moves to another
+    /// connection only when the one it was given to had died before anything was written.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub(crate) async fn call(
+        &self,
+        mut req: Request<RequestBody>,
+        upload: Option<BodyProgress>,
+    ) -> Result<(Response<Incoming>, NetworkBodyParts<P>), Fault> {
+        let endpoint = match self.endpoints.as_slice() {
+            [] => return Err(Fault::NoEndpoint(None)),
+            [only] => only,
+            several => &several[self.next.fetch_add(1, Relaxed) % several.len()],
+        };
+        if !req.headers().contains_key(header::HOST) {
+            req.headers_mut().insert(header::HOST, endpoint.host.clone());
+        }
+        let now = Instant::now();
+        while let Some(mut conn) = endpoint.pool.take(now) {
+            match conn.exchange(req, upload.clone(), now).await {
+                Ok(res) => return Ok((res, NetworkBodyParts { conn, pool: endpoint.pool.clone() })),
+                Err(ExchangeFault::Unsent(whole)) => req = *whole,
+                Err(fault) => return Err(Fault::from_exchange(fault)),
+            }
+        }
+        let mut conn = self.connect(endpoint).await?;
+        match conn.exchange(req, upload, Instant::now()).await {
+            Ok(res) => Ok((res, NetworkBodyParts { conn, pool: endpoint.pool.clone() })),
+            Err(fault) => Err(Fault::from_exchange(fault)),
+        }
+    }
+
+    async fn connect(&self, endpoint: &Endpoint<P>) -> Result<Box<Conn>, Fault> {
+        let opening = Conn::open(&endpoint.addr, self.response_timeout);
+        match tokio::time::timeout(self.connect_timeout, opening).await {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(ConnectFault::NoAddress(source))) => Err(Fault::NoEndpoint(source)),
+            Ok(Err(ConnectFault::Io(source))) => Err(Fault::Connect { endpoint: endpoint.addr.to_string(), source }),
+            Err(_elapsed) => Err(Fault::ConnectTimeout { endpoint: endpoint.addr.to_string() }),
+        }
+    }
+
+    /// Closes idle connections that have waited too long.
+    pub(crate) fn sweep(&self, now: Instant) {
+        for endpoint in &self.endpoints {
+            endpoint.pool.sweep(now);
+        }
+    }
+
+    /// How many connections are idle.
+    pub(crate) fn idle(&self) -> usize {
+        self.endpoints.iter().map(|endpoint| endpoint.pool.idle()).sum()
+    }
+}
+
+/// What a response's body needs beside hyper's own.
+#[derive(Debug)]
+pub(crate) struct NetworkBodyParts<P: Pool> {
+    conn: Box<Conn>,
+    pool: P,
+}
+
+impl<P: Pool> NetworkBodyParts<P> {
+    pub(crate) fn body(self, incoming: Incoming) -> NetworkBody<P> {
+        NetworkBody::new(incoming, self.conn, self.pool)
+    }
+}

@@ -1,0 +1,139 @@
+//! Idle connections of one endpoint.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Conn;
+
+/// Where an endpoint's idle connections wait: [`LocalPool`] for one thread, [`SharedPool`] for any.
+///
+/// # Contract
+/// The connection given back last is taken first, so that those in excess grow old. None is handed out that has
+/// waited longer than the idle time, and never more wait than the maximum.
+///
+/// Sealed: the connections are of the gateway's own kind.
+pub trait Pool: sealed::Sealed + Clone + Debug + Unpin + 'static {}
+
+pub(crate) mod sealed {
+    use super::{Conn, Duration, Instant};
+
+    pub trait Sealed {
+        fn new(max_idle: usize, idle_timeout: Duration) -> Self
+        where
+            Self: Sized;
+        #[allow(private_interfaces)]
+        fn take(&self, now: Instant) -> Option<Box<Conn>>;
+        #[allow(private_interfaces)]
+        fn put(&self, conn: Box<Conn>);
+        fn sweep(&self, now: Instant);
+        fn idle(&self) -> usize;
+    }
+}
+
+#[derive(Debug)]
+struct Idle {
+    conns: VecDeque<Box<Conn>>,
+    max: usize,
+    timeout: Duration,
+}
+
+impl Idle {
+    fn new(max: usize, timeout: Duration) -> Self {
+        Self { conns: VecDeque::new(), max, timeout }
+    }
+
+    fn take(&mut self, now: Instant) -> Option<Box<Conn>> {
+        let conn = self.conns.pop_back()?;
+        if now.duration_since(conn.last_used) < self.timeout {
+            return Some(conn);
+        }
+        // All the others have waited longer still.
+        self.conns.clear();
+        None
+    }
+
+    fn put(&mut self, conn: Box<Conn>) {
+        self.sweep(conn.last_used);
+        if self.conns.len() >= self.max {
+            self.conns.pop_front();
+        }
+        if self.max > 0 {
+            self.conns.push_back(conn);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        while self.conns.front().is_some_and(|conn| now.saturating_duration_since(conn.last_used) >= self.timeout) {
+            self.conns.pop_front();
+        }
+    }
+}
+
+/// The pool of one thread: no lock, not `Send`.
+#[derive(Debug, Clone)]
+pub struct LocalPool(Rc<RefCell<Idle>>);
+
+/// The pool of a multi-thread runtime.
+#[derive(Debug, Clone)]
+pub struct SharedPool(Arc<Mutex<Idle>>);
+
+impl SharedPool {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool for LocalPool {}
+impl Pool for SharedPool {}
+
+#[allow(private_interfaces)]
+impl sealed::Sealed for LocalPool {
+    fn new(max_idle: usize, idle_timeout: Duration) -> Self {
+        Self(Rc::new(RefCell::new(Idle::new(max_idle, idle_timeout))))
+    }
+
+    fn take(&self, now: Instant) -> Option<Box<Conn>> {
+        self.0.borrow_mut().take(now)
+    }
+
+    fn put(&self, conn: Box<Conn>) {
+        self.0.borrow_mut().put(conn);
+    }
+
+    fn sweep(&self, now: Instant) {
+        self.0.borrow_mut().sweep(now);
+    }
+
+    fn idle(&self) -> usize {
+        self.0.borrow().conns.len()
+    }
+}
+
+#[allow(private_interfaces)]
+impl sealed::Sealed for SharedPool {
+    fn new(max_idle: usize, idle_timeout: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Idle::new(max_idle, idle_timeout))))
+    }
+
+    fn take(&self, now: Instant) -> Option<Box<Conn>> {
+        self.lock().take(now)
+    }
+
+    fn put(&self, conn: Box<Conn>) {
+        self.lock().put(conn);
+    }
+
+    fn sweep(&self, now: Instant) {
+        self.lock().sweep(now);
+    }
+
+    fn idle(&self) -> usize {
+        self.lock().conns.len()
+    }
+}
