@@ -9,10 +9,14 @@
 mod decision;
 mod error;
 mod event;
+mod ledger;
 mod order;
+mod recovery;
 mod request;
 mod service;
+mod settler;
 pub mod store;
+mod validate;
 
 pub use decision::{Decision, Outcome, reservation_of};
 pub use error::OrderError;

@@ -58,8 +58,8 @@ pub trait OrderStore: fmt::Debug + Send + Sync + 'static {
     /// Closes settlements that were acknowledged. Those that are closed already are passed over.
     async fn close_settlements(&self, sequences: &[u64]) -> StoreResult<()>;
 
-    /// How many settlements are open, and since when the oldest is.
-    async fn open_settlements(&self) -> StoreResult<(u64, Option<Timestamp>)>;
+    /// How many settlements are open, and up to `limit` of them, oldest first, whoever claimed them. Claims nothing.
+    async fn open_settlements(&self, limit: usize) -> StoreResult<(u64, Vec<OpenSettlement>)>;
 
     /// Forgets up to `limit` idempotency records from before `records_before` (with the keys of their decisions), and up to
     /// `limit` expired decisions from before `decisions_before`. Returns how many rows went.
@@ -109,8 +109,7 @@ pub struct ChangeSet {
     pub created: Vec<Order>,
     /// Orders that replace what is there.
     pub edited: Vec<OrderEdit>,
-    /// Expected: no decision has this reservation, and for a placed one, no placed decision has this key unless it is of
-    /// the same order.
+    /// Expected: no decision has this reservation, and for a placed one with a key, no placed decision has this key.
     pub decisions: Vec<Decision>,
     /// Appended to the log, in this order.
     pub events: Vec<NewEvent>,
