@@ -9,6 +9,8 @@
 mod decision;
 mod error;
 mod event;
+#[cfg(feature = "http")]
+pub mod http;
 mod ledger;
 mod order;
 mod recovery;

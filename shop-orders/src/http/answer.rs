@@ -55,7 +55,7 @@ pub(super) fn sent(answer: StoredAnswer) -> Response {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub(super) struct OrderAnswer<'a> {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     id: OrderId,
     /// For people: rises with every order.
     number: u64,
@@ -112,7 +112,7 @@ impl<'a> From<&'a Order> for OrderAnswer<'a> {
 pub(super) struct LineAnswer<'a> {
     /// Its number, from 1.
     line: u32,
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     product_id: ProductId,
     #[schema(example = "85123A")]
     sku: &'a str,
@@ -193,7 +193,7 @@ pub(super) struct EventAnswer<'a> {
     /// Its place in the log of all changes.
     sequence: u64,
     r#type: Kind,
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     order_id: OrderId,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,

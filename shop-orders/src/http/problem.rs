@@ -112,7 +112,7 @@ fn count(lines: usize) -> String {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ShortLine)]
 struct ShortLineAnswer<'a> {
-    #[schema(value_type = String, format = Uuid)]
+    #[schema(value_type = String, format = "uuid")]
     product_id: ProductId,
     sku: &'a str,
     /// Units asked for, over all lines of this product.
@@ -140,7 +140,7 @@ struct UnknownLineAnswer<'a> {
     line: usize,
     /// As it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = Uuid, nullable = false)]
+    #[schema(value_type = Option<String>, format = "uuid", nullable = false)]
     product_id: Option<ProductId>,
     /// As it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

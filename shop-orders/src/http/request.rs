@@ -133,24 +133,41 @@ struct LineBody {
 
 /// One product, by its id or by its SKU, and how many units of it.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(untagged)]
 #[schema(as = NewLine)]
 #[allow(dead_code, reason = "a description; LineBody reads it, and says what is wrong")]
 pub(super) enum NewLineSchema {
     /// By id.
-    ById {
-        #[schema(format = Uuid)]
-        product_id: String,
-        #[schema(minimum = 1, maximum = 1_000_000)]
-        quantity: i64,
-    },
+    ById(NewLineById),
     /// By SKU.
-    BySku {
-        #[schema(min_length = 1, max_length = 64, example = "85123A", pattern = "^[^\\s\\x00-\\x1F\\x7F-\\x9F]([^\\x00-\\x1F\\x7F-\\x9F]*[^\\s\\x00-\\x1F\\x7F-\\x9F])?$")]
-        sku: String,
-        #[schema(minimum = 1, maximum = 1_000_000)]
-        quantity: i64,
-    },
+    BySku(NewLineBySku),
+}
+
+/// A product by its id.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "a description")]
+pub(super) struct NewLineById {
+    #[schema(format = "uuid")]
+    product_id: String,
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    quantity: i64,
+}
+
+/// A product by its SKU.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "a description")]
+pub(super) struct NewLineBySku {
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        example = "85123A",
+        pattern = "^[^\\s\\x00-\\x1F\\x7F-\\x9F]([^\\x00-\\x1F\\x7F-\\x9F]*[^\\s\\x00-\\x1F\\x7F-\\x9F])?$"
+    )]
+    sku: String,
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    quantity: i64,
 }
 
 /// The lines; a line that names no product stands for any, so that its other faults are found too.
@@ -204,7 +221,7 @@ fn metadata_object(value: SchemaType) -> ObjectBuilder {
         .max_length(Some(64))
         .pattern(Some(PLAIN))
         .build();
-    let value = ObjectBuilder::new().schema_type(value).max_length(Some(1_000)).pattern(Some(LINES)).build();
+    let value = ObjectBuilder::new().schema_type(value).max_length(Some(1_000)).pattern(Some(LINES));
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .property_names(Some(name))
