@@ -131,10 +131,13 @@ pub(crate) async fn read_answer(socket: &mut TcpStream) -> std::io::Result<Answe
     Ok(answer)
 }
 
+/// A target and its fields.
+type Seen = (String, Map<String, Value>);
+
 /// The events of this thread, in order, with their fields.
 #[derive(Clone, Default)]
 pub(crate) struct Events {
-    seen: Arc<Mutex<Vec<(String, Map<String, Value>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     more: Arc<Notify>,
 }
 

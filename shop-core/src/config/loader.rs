@@ -1,0 +1,280 @@
+//! The layers put together and read as one typed value.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::{ConfigError, ConfigErrors};
+use super::explain::Explanation;
+use super::origin::Origin;
+use super::reader::{Misfit, MisfitKind};
+use super::tree::{Kind, Node, Step, show};
+use super::{env, file, secret};
+
+/// Something that a program finds wrong with a value that reads well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The key, `gateway.limits.max_body` or `routes.0.path`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Violation {
+    /// A violation at a key.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The layers of a configuration, lowest first.
+#[derive(Debug, Default)]
+pub struct Loader {
+    files: Vec<Source>,
+    variables: Vec<(String, String)>,
+    flags: Vec<(String, String, Value)>,
+    faults: Vec<ConfigError>,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(PathBuf),
+    Text(String, String),
+}
+
+impl Loader {
+    /// Defaults only.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a TOML file, which must be there; over the files before it.
+    #[must_use]
+    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
+        self.files.push(Source::File(path.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds TOML text under a name to show, over the files before it.
+    #[must_use]
+    pub fn text(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.files.push(Source::Text(name.into(), text.into()));
+        self
+    }
+
+    /// Gives the environment: a binary hands in `std::env::vars()`. `secret:env:NAME` is looked up in it too.
+    #[must_use]
+    pub fn env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.extend(variables);
+        self
+    }
+
+    /// Sets a value by a flag, if the flag was given: `flag("--store", "orders.store", args.store)`.
+    #[must_use]
+    pub fn flag<V: Serialize>(mut self, name: &str, path: &str, value: Option<V>) -> Self {
+        match value.map(|value| serde_json::to_value(value)).transpose() {
+            Ok(Some(value)) => self.flags.push((name.to_owned(), path.to_owned(), value)),
+            Ok(None) => {}
+            Err(error) => self.faults.push(ConfigError {
+                origin: Origin::Flag { name: name.into() },
+                path: path.to_owned(),
+                message: error.to_string(),
+            }),
+        }
+        self
+    }
+
+    /// Reads all layers as `T`.
+    ///
+    /// # Errors
+    /// Every fault of every layer.
+    pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, ConfigErrors> {
+        self.load_checked(|_| Vec::new())
+    }
+
+    /// Reads all layers as `T`, which then has to pass a check of its own; what it finds is told with its origin too.
+    ///
+    /// # Errors
+    /// Every fault of every layer, or else every violation.
+    pub fn load_checked<T: DeserializeOwned>(
+        self,
+        check: impl FnOnce(&T) -> Vec<Violation>,
+    ) -> Result<Loaded<T>, ConfigErrors> {
+        let mut faults = Vec::new();
+        let mut tree = self.tree(&mut faults);
+        let value = read(&mut tree, &mut faults);
+        if let (Some(value), true) = (value, faults.is_empty()) {
+            for violation in check(&value) {
+                let path: Vec<Step> = violation
+                    .path
+                    .split('.')
+                    .filter(|step| !step.is_empty())
+                    .map(|step| {
+                        step.parse()
+                            .map_or_else(|_| Step::Key(step.to_owned()), Step::Index)
+                    })
+                    .collect();
+                let origin = tree.origin_of(&path);
+                faults.push(ConfigError {
+                    origin,
+                    path: violation.path,
+                    message: violation.message,
+                });
+            }
+            if faults.is_empty() {
+                return Ok(Loaded { value, tree });
+            }
+        }
+        Err(ConfigErrors(faults))
+    }
+
+    fn tree(self, faults: &mut Vec<ConfigError>) -> Node {
+        faults.extend(self.faults);
+        let mut root = Node::table(Origin::Default);
+        for source in self.files {
+            let (name, text) = match source {
+                Source::Text(name, text) => (name, text),
+                Source::File(path) => match std::fs::read_to_string(&path) {
+                    Ok(text) => (path.display().to_string(), text),
+                    Err(error) => {
+                        let origin = Origin::File {
+                            path: Arc::from(path.display().to_string()),
+                            line: 1,
+                        };
+                        let message = format!("cannot be read: {error}");
+                        faults.push(ConfigError {
+                            origin,
+                            path: String::new(),
+                            message,
+                        });
+                        continue;
+                    }
+                },
+            };
+            match file::parse(&name, &text) {
+                Ok(tree) => root.merge(tree),
+                Err(errors) => faults.extend(errors),
+            }
+        }
+        env::apply(&self.variables, &mut root, faults);
+        for (name, path, value) in self.flags {
+            let origin = Origin::Flag { name: name.into() };
+            let path: Vec<&str> = path.split('.').collect();
+            root.put(&path, Node::from_json(value, &origin));
+        }
+        root.for_each_scalar(&mut Vec::new(), &mut |path, node| {
+            let Kind::Scalar(Value::String(text)) = &node.kind else {
+                return;
+            };
+            match secret::resolve(text, &self.variables) {
+                None => {}
+                Some(Ok(text)) => {
+                    node.kind = Kind::Scalar(Value::String(text));
+                    node.secret = true;
+                    node.text = None;
+                }
+                Some(Err(message)) => {
+                    faults.push(ConfigError {
+                        origin: node.origin.clone(),
+                        path: show(path),
+                        message,
+                    });
+                }
+            }
+        });
+        root
+    }
+}
+
+/// Reads the tree; every fault is noted, the faulty part is taken away, and the rest is read again.
+fn read<T: DeserializeOwned>(tree: &mut Node, faults: &mut Vec<ConfigError>) -> Option<T> {
+    let mut taken: Vec<Vec<Step>> = Vec::new();
+    loop {
+        let misfit: Misfit = match T::deserialize(&*tree) {
+            Ok(value) => return Some(value),
+            Err(misfit) => misfit,
+        };
+        let path = misfit.path();
+        if misfit.kind == MisfitKind::Missing {
+            // What is missing because it was faulty has been told already.
+            if !taken.contains(&path) {
+                faults.push(fault(tree, &path, &misfit.message));
+            }
+            let parent = path[..path.len().saturating_sub(1)].to_vec();
+            if !tree.remove(&parent) {
+                return None;
+            }
+            taken.push(parent);
+            continue;
+        }
+        // A variable's `007` may be meant as a string.
+        if let Some(node) = tree.get_mut(&path)
+            && let Some(text) = node.text.take()
+            && !matches!(&node.kind, Kind::Scalar(Value::String(_)))
+        {
+            node.kind = Kind::Scalar(Value::String(text));
+            continue;
+        }
+        let unknown = misfit.kind == MisfitKind::Unknown;
+        let secret = !unknown && tree.get(&path).is_some_and(|node| node.secret);
+        let message = if secret {
+            "the secret's text is not valid here"
+        } else {
+            &misfit.message
+        };
+        faults.push(fault(tree, &path, message));
+        if !tree.remove(&path) {
+            return None;
+        }
+        taken.push(path);
+    }
+}
+
+fn fault(tree: &Node, path: &[Step], message: &str) -> ConfigError {
+    ConfigError {
+        origin: tree.origin_of(path),
+        path: show(path),
+        message: message.to_owned(),
+    }
+}
+
+/// A configuration, and where each of its values came from.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    /// The configuration.
+    pub value: T,
+    tree: Node,
+}
+
+impl<T> Loaded<T> {
+    /// Where the value of a key, `orders.store` or `routes.0.path`, came from.
+    pub fn origin(&self, path: &str) -> Origin {
+        let steps: Vec<Step> = path
+            .split('.')
+            .map(|step| {
+                step.parse()
+                    .map_or_else(|_| Step::Key(step.to_owned()), Step::Index)
+            })
+            .collect();
+        self.tree
+            .get(&steps)
+            .map_or(Origin::Default, |node| node.origin.clone())
+    }
+
+    /// Every value that is in effect, with its origin; secrets and passwords in URLs are not shown.
+    ///
+    /// # Errors
+    /// When the value has no JSON form, such as a map whose keys are not strings.
+    pub fn explain(&self) -> Result<Explanation, serde_json::Error>
+    where
+        T: Serialize,
+    {
+        Ok(Explanation::of(&serde_json::to_value(&self.value)?, &self.tree))
+    }
+}
