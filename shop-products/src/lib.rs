@@ -10,6 +10,7 @@
 mod catalog;
 mod error;
 mod input;
+mod ledger;
 mod local;
 mod product;
 mod reservation;
@@ -34,4 +35,4 @@ pub use reservation::{
 pub use service::{ProductFigures, ProductService, ProductServiceConfig};
 pub use stock::{Adjustment, AdjustmentId, Stock};
 pub use store::ProductStore;
-pub use view::StockView;
+pub use view::{Checked, StockView};

@@ -96,6 +96,13 @@ pub struct Reservation {
     pub expires_at: Option<Timestamp>,
 }
 
+impl Reservation {
+    /// Whether it is held still although its time has come: nobody decided, and it is to be released.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.state == ReservationState::Held && self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
 /// What an owner says of a reservation. Every one may come twice, late or out of order: the state absorbs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use shop_core::{Currency, FieldError, Money, MoneyError};
 
 use crate::{
-    HoldLine, HoldRequest, ImportRow, NewAdjustment, NewProduct, ProductDetails, ReservationState,
-    SettleAction, Settlement, Sku, Stock,
+    HoldLine, HoldRequest, ImportRow, NewAdjustment, NewProduct, ProductDetails, SettleAction,
+    Settlement, Sku, Stock,
 };
 
 /// The most settlements of one call.
@@ -241,11 +241,6 @@ pub fn settlements(settlements: &[Settlement]) -> Vec<FieldError> {
 /// A name in a JSON pointer (RFC 6901, section 3).
 fn token(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
-}
-
-/// Whether a reservation in this state refuses another hold of its id.
-pub(crate) fn is_ended(state: ReservationState) -> bool {
-    !state.is_live()
 }
 
 struct Faults<'a> {

@@ -1,3 +1,429 @@
-/// The stock view.
-#[derive(Debug)]
-pub struct StockView {}
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::{CheckedLine, HoldLine, LineStatus, Product, ProductId, ProductRef, ProductStatus, Sku};
+
+/// What can be taken of each product, in memory: the fast path of a stock check.
+///
+/// It holds at most so many products as it is made for; the others are read from the store when asked for. What it holds
+/// is never older than the last write that went through this service. Writes of *other* instances over the same store are
+/// seen when this instance next reads or writes the product: the view is exact where one instance writes, and an
+/// estimate, as any check is, where several do. Only a hold takes stock, and a hold is always decided by the store.
+///
+/// A check takes one read lock, and makes no heap allocation of its own.
+pub struct StockView {
+    shelves: RwLock<Shelves>,
+    hasher: DefaultHashBuilder,
+    capacity: usize,
+}
+
+/// What a check found in the view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether every line is [`LineStatus::Ok`].
+    pub available: bool,
+    /// Lines whose product the view does not hold. They are [`LineStatus::Unknown`] in the answer, but the store may know
+    /// them.
+    pub misses: usize,
+}
+
+/// A product as the view keeps it.
+#[derive(Debug, Clone)]
+pub(crate) struct ViewRow {
+    id: ProductId,
+    sku: Sku,
+    available: i64,
+    version: u64,
+    orderable: bool,
+    deleted: bool,
+}
+
+impl ViewRow {
+    pub(crate) fn of(product: &Product) -> Self {
+        Self {
+            id: product.id,
+            sku: product.details.sku.clone(),
+            available: product.stock.available(),
+            version: product.version,
+            orderable: product.details.status == ProductStatus::Active,
+            deleted: product.deleted_at.is_some(),
+        }
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
+    fn check(&self, requested: i64) -> CheckedLine {
+        let status = match (self.orderable, self.available >= requested) {
+            (false, _) => LineStatus::Inactive,
+            (true, true) => LineStatus::Ok,
+            (true, false) => LineStatus::Insufficient,
+        };
+        CheckedLine {
+            product_id: Some(self.id),
+            sku: Some(self.sku.clone()),
+            requested,
+            available: self.available,
+            status,
+        }
+    }
+}
+
+/// Rows in one vector, found by two tables of places: a product's row is written once, in a cache line of its own.
+#[derive(Default)]
+struct Shelves {
+    rows: Vec<ViewRow>,
+    by_id: HashTable<u32>,
+    by_sku: HashTable<u32>,
+    /// The row that goes next when there is no more room.
+    hand: usize,
+    /// Rises whenever a row goes. What was read from the store before that may be older than what went.
+    epoch: u64,
+}
+
+impl StockView {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let capacity = capacity.clamp(1, u32::MAX as usize);
+        Self { shelves: RwLock::default(), hasher: DefaultHashBuilder::default(), capacity }
+    }
+
+    /// How many products it holds.
+    pub fn len(&self) -> usize {
+        self.read().rows.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most products that it holds.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Checks lines against what the view holds, and appends one answer a line to `out`, in order. Lines of one product
+    /// are judged together: each of them is short if their sum is.
+    ///
+    /// Takes time in proportion to the number of lines, whatever the number of products, and allocates only if `out` has
+    /// to grow.
+    pub fn check_into(&self, lines: &[HoldLine], out: &mut Vec<CheckedLine>) -> Checked {
+        let start = out.len();
+        out.reserve(lines.len());
+        let mut checked = Checked { available: true, misses: 0 };
+        let mut twice = Repeats::default();
+        let shelves = self.read();
+        for line in lines {
+            let place = match &line.product {
+                ProductRef::Id(id) => self.place_of_id(&shelves, *id),
+                ProductRef::Sku(sku) => self.place_of_sku(&shelves, sku),
+            };
+            let answer = match place {
+                Some(place) => {
+                    twice.see(place);
+                    shelves.rows[place].check(line.quantity)
+                }
+                None => {
+                    checked.misses += 1;
+                    unknown(line)
+                }
+            };
+            checked.available &= answer.status == LineStatus::Ok;
+            out.push(answer);
+        }
+        drop(shelves);
+        if twice.possible {
+            checked.available &= judge_together(&mut out[start..]);
+        }
+        checked
+    }
+
+    /// Reads which rows went so far; for [`fill`](Self::fill).
+    pub(crate) fn epoch(&self) -> u64 {
+        self.read().epoch
+    }
+
+    /// Takes in what a commit of this service made of products.
+    pub(crate) fn committed(&self, rows: Vec<ViewRow>) {
+        if rows.is_empty() {
+            return;
+        }
+        let mut shelves = self.write();
+        for row in rows {
+            self.put(&mut shelves, row);
+        }
+    }
+
+    /// Takes in what was read from the store, after [`epoch`](Self::epoch) was.
+    pub(crate) fn fill(&self, epoch: u64, rows: impl IntoIterator<Item = ViewRow>) {
+        let mut shelves = self.write();
+        let current = shelves.epoch == epoch;
+        // Chosen before any row goes to make room: what goes may be newer than what is taken in after it.
+        let wanted: Vec<ViewRow> = rows
+            .into_iter()
+            .filter(|row| match self.place_of_id(&shelves, row.id) {
+                Some(place) => shelves.rows[place].version < row.version,
+                None => current,
+            })
+            .collect();
+        for row in wanted {
+            self.put(&mut shelves, row);
+        }
+    }
+
+    /// Whether there is no room but by dropping rows.
+    pub(crate) fn is_full(&self) -> bool {
+        self.read().rows.len() >= self.capacity
+    }
+
+    fn put(&self, shelves: &mut Shelves, row: ViewRow) {
+        match self.place_of_id(shelves, row.id) {
+            Some(place) if shelves.rows[place].version > row.version => {}
+            Some(place) if row.deleted => self.remove(shelves, place),
+            Some(place) if shelves.rows[place].sku == row.sku => shelves.rows[place] = row,
+            Some(place) => {
+                self.remove(shelves, place);
+                self.insert(shelves, row);
+            }
+            // It may be on its way in, as it was before.
+            None if row.deleted => shelves.epoch += 1,
+            None => self.insert(shelves, row),
+        }
+    }
+
+    fn insert(&self, shelves: &mut Shelves, row: ViewRow) {
+        // Another product with this SKU has lost it.
+        if let Some(stale) = self.place_of_sku(shelves, &row.sku) {
+            self.remove(shelves, stale);
+        }
+        if shelves.rows.len() >= self.capacity {
+            let place = shelves.hand % shelves.rows.len();
+            shelves.hand = place + 1;
+            self.remove(shelves, place);
+        }
+        let place = u32::try_from(shelves.rows.len()).expect("the capacity fits 32 bits");
+        let Shelves { rows, by_id, by_sku, .. } = shelves;
+        by_id.insert_unique(self.hash_id(row.id), place, |p| self.hash_id(rows[*p as usize].id));
+        by_sku.insert_unique(self.hash_sku(&row.sku), place, |p| self.hash_sku(&rows[*p as usize].sku));
+        rows.push(row);
+    }
+
+    fn remove(&self, shelves: &mut Shelves, place: usize) {
+        shelves.epoch += 1;
+        let last = shelves.rows.len() - 1;
+        self.unlist(shelves, place);
+        if place != last {
+            // The last row takes its place.
+            let (id, sku) = (self.hash_id(shelves.rows[last].id), self.hash_sku(&shelves.rows[last].sku));
+            let (from, to) = (last as u32, place as u32);
+            if let Some(entry) = shelves.by_id.find_mut(id, |p| *p == from) {
+                *entry = to;
+            }
+            if let Some(entry) = shelves.by_sku.find_mut(sku, |p| *p == from) {
+                *entry = to;
+            }
+        }
+        shelves.rows.swap_remove(place);
+    }
+
+    fn unlist(&self, shelves: &mut Shelves, place: usize) {
+        let (id, sku) = (self.hash_id(shelves.rows[place].id), self.hash_sku(&shelves.rows[place].sku));
+        if let Ok(entry) = shelves.by_id.find_entry(id, |p| *p as usize == place) {
+            entry.remove();
+        }
+        if let Ok(entry) = shelves.by_sku.find_entry(sku, |p| *p as usize == place) {
+            entry.remove();
+        }
+    }
+
+    #[inline]
+    fn place_of_id(&self, shelves: &Shelves, id: ProductId) -> Option<usize> {
+        shelves.by_id.find(self.hash_id(id), |p| shelves.rows[*p as usize].id == id).map(|p| *p as usize)
+    }
+
+    #[inline]
+    fn place_of_sku(&self, shelves: &Shelves, sku: &Sku) -> Option<usize> {
+        shelves.by_sku.find(self.hash_sku(sku), |p| shelves.rows[*p as usize].sku == *sku).map(|p| *p as usize)
+    }
+
+    #[inline]
+    fn hash_id(&self, id: ProductId) -> u64 {
+        self.hasher.hash_one(id.0.as_u128())
+    }
+
+    #[inline]
+    fn hash_sku(&self, sku: &Sku) -> u64 {
+        self.hasher.hash_one(sku.as_str())
+    }
+
+    #[inline]
+    fn read(&self) -> RwLockReadGuard<'_, Shelves> {
+        // Nothing in here panics half-way through a change.
+        self.shelves.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shelves> {
+        self.shelves.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for StockView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StockView").field("len", &self.len()).field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+fn unknown(line: &HoldLine) -> CheckedLine {
+    let (product_id, sku) = match &line.product {
+        ProductRef::Id(id) => (Some(*id), None),
+        ProductRef::Sku(sku) => (None, Some(sku.clone())),
+    };
+    CheckedLine { product_id, sku, requested: line.quantity, available: 0, status: LineStatus::Unknown }
+}
+
+/// Answers the lines that the view did not know from rows read from the store. Returns whether every line is
+/// [`LineStatus::Ok`].
+pub(crate) fn complete(lines: &[HoldLine], rows: &[ViewRow], out: &mut [CheckedLine]) -> bool {
+    for (line, answer) in lines.iter().zip(out.iter_mut()) {
+        if answer.status == LineStatus::Unknown {
+            let found = rows.iter().filter(|row| !row.deleted).find(|row| match &line.product {
+                ProductRef::Id(id) => row.id == *id,
+                ProductRef::Sku(sku) => row.sku == *sku,
+            });
+            if let Some(row) = found {
+                *answer = row.check(line.quantity);
+            }
+        }
+    }
+    judge_together(out) & out.iter().all(|line| line.status == LineStatus::Ok)
+}
+
+/// Whether a product may stand on two lines: certain if not, cheap if so.
+#[derive(Default)]
+struct Repeats {
+    seen: [u64; 16],
+    possible: bool,
+}
+
+impl Repeats {
+    #[inline]
+    fn see(&mut self, place: usize) {
+        let bit = 1 << (place & 63);
+        let word = &mut self.seen[(place >> 6) & 15];
+        self.possible |= *word & bit != 0;
+        *word |= bit;
+    }
+}
+
+/// Makes lines of one product short if their sum is. Returns whether no line became short by that.
+fn judge_together(out: &mut [CheckedLine]) -> bool {
+    let judged = |line: &CheckedLine| matches!(line.status, LineStatus::Ok | LineStatus::Insufficient);
+    let mut places: Vec<usize> = (0..out.len()).filter(|n| judged(&out[*n])).collect();
+    places.sort_unstable_by_key(|n| out[*n].product_id);
+    let mut sound = true;
+    let mut rest = places.as_slice();
+    while let Some(first) = rest.first() {
+        let product = out[*first].product_id;
+        let (group, others) = rest.split_at(rest.partition_point(|n| out[*n].product_id == product));
+        rest = others;
+        let requested: i64 = group.iter().map(|n| out[*n].requested).sum();
+        if requested > out[*first].available {
+            for n in group {
+                sound &= out[*n].status != LineStatus::Ok;
+                out[*n].status = LineStatus::Insufficient;
+            }
+        }
+    }
+    sound
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use shop_core::id::Uuid;
+    use std::collections::HashMap;
+
+    fn row(n: u128, sku: &str, available: i64, version: u64) -> ViewRow {
+        let id = ProductId(Uuid::from_u128(n));
+        ViewRow { id, sku: sku.parse().unwrap(), available, version, orderable: true, deleted: false }
+    }
+
+    fn by_id(n: u128, quantity: i64) -> HoldLine {
+        HoldLine { product: ProductRef::Id(ProductId(Uuid::from_u128(n))), quantity }
+    }
+
+    fn by_sku(sku: &str, quantity: i64) -> HoldLine {
+        HoldLine { product: ProductRef::Sku(sku.parse().unwrap()), quantity }
+    }
+
+    fn statuses(view: &StockView, lines: &[HoldLine]) -> (Vec<LineStatus>, Checked) {
+        let mut out = Vec::new();
+        let checked = view.check_into(lines, &mut out);
+        (out.iter().map(|line| line.status).collect(), checked)
+    }
+
+    #[test]
+    fn lines_of_one_product_are_judged_together() {
+        use LineStatus::{Insufficient, Ok, Unknown};
+        let view = StockView::new(10);
+        view.committed(vec![row(1, "a", 5, 1), row(2, "b", 5, 1)]);
+        let (found, checked) = statuses(&view, &[by_id(1, 3), by_sku("b", 5), by_sku("a", 3), by_id(9, 1)]);
+        assert_eq!(found, [Insufficient, Ok, Insufficient, Unknown]);
+        assert_eq!(checked, Checked { available: false, misses: 1 });
+        let (found, checked) = statuses(&view, &[by_id(1, 3), by_sku("a", 2)]);
+        assert_eq!((found, checked.available), (vec![Ok, Ok], true));
+    }
+
+    #[test]
+    fn what_was_read_before_a_row_went_is_not_taken_in() {
+        let view = StockView::new(10);
+        let epoch = view.epoch();
+        let read = row(1, "a", 5, 1);
+        view.committed(vec![ViewRow { deleted: true, version: 2, ..row(1, "a", 5, 2) }]);
+        view.fill(epoch, [read]);
+        assert!(view.is_empty(), "the deleted product stays away");
+        let epoch = view.epoch();
+        view.committed(vec![row(2, "b", 1, 7)]);
+        view.fill(epoch, [row(2, "b", 9, 6), row(3, "c", 9, 1)]);
+        assert_eq!(statuses(&view, &[by_sku("b", 2), by_sku("c", 9)]).0, [LineStatus::Insufficient, LineStatus::Ok]);
+    }
+
+    #[test]
+    fn a_sku_passes_to_another_product() {
+        let view = StockView::new(10);
+        view.committed(vec![row(1, "a", 5, 1)]);
+        view.committed(vec![row(2, "a", 7, 1), row(1, "z", 5, 2)]);
+        let mut out = Vec::new();
+        view.check_into(&[by_sku("a", 6), by_sku("z", 5)], &mut out);
+        assert_eq!(out.iter().map(|line| line.product_id.unwrap().0.as_u128()).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    proptest! {
+        /// Never more than the capacity; what is there is what was written last.
+        #[test]
+        fn holds_the_last_of_each(writes in prop::collection::vec((0_u128..40, 0_i64..9, any::<bool>()), 1..200)) {
+            let view = StockView::new(16);
+            let mut model: HashMap<u128, (i64, bool)> = HashMap::new();
+            for (version, (n, available, deleted)) in writes.into_iter().enumerate() {
+                let row = ViewRow { deleted, ..row(n, &format!("sku-{n}"), available, version as u64) };
+                view.committed(vec![row]);
+                model.insert(n, (available, deleted));
+                prop_assert!(view.len() <= 16);
+                for (n, (available, deleted)) in &model {
+                    for line in [by_id(*n, 1), by_sku(&format!("sku-{n}"), 1)] {
+                        let mut out = Vec::new();
+                        if view.check_into(&[line], &mut out).misses == 0 {
+                            prop_assert!(!deleted);
+                            prop_assert_eq!(out[0].available, *available);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

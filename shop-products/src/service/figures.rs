@@ -5,8 +5,6 @@ pub struct ProductFigures {
     pub view_products: usize,
     /// The most products that the stock view holds.
     pub view_capacity: usize,
-    /// Stock checks' lines answered from the view.
-    pub view_hits: u64,
     /// Stock checks' lines that had to be read from the store.
     pub view_misses: u64,
     /// Transactions committed.

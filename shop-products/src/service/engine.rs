@@ -1,0 +1,188 @@
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use shop_core::idempotency::InFlightGuard;
+use shop_core::{StoreError, StoreErrorKind, StoreResult};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::ProductFigures;
+use crate::ledger::{Command, Decided, Ledger, Outcome};
+use crate::store::{ChangeSet, Footprint};
+use crate::view::StockView;
+use crate::{ProductError, ProductStore};
+
+/// A command on its way, with what it holds until it is done.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) command: Command,
+    pub(super) _claim: Option<InFlightGuard>,
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+/// What runs batches: load, decide, commit, and tell the view.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) store: Arc<dyn ProductStore>,
+    pub(super) view: StockView,
+    pub(super) counters: Counters,
+    max_conflicts: u32,
+}
+
+/// Expired reservations that a batch releases besides what it is there for, and that one made for it releases.
+const EXPIRED_BESIDES: usize = 32;
+const EXPIRED_AT_ONCE: usize = 512;
+
+impl Engine {
+    pub(super) fn new(store: Arc<dyn ProductStore>, view: StockView, max_conflicts: u32) -> Self {
+        Self { store, view, counters: Counters::default(), max_conflicts }
+    }
+
+    /// Runs a batch; one outcome a job, in order.
+    pub(super) async fn run(self: Arc<Self>, jobs: Vec<Job>) -> Vec<Result<Outcome, ProductError>> {
+        match self.attempt_all(&jobs).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(error = %error.chain(), commands = jobs.len(), "a batch of products failed");
+                let error = ProductError::from(error);
+                jobs.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
+    }
+
+    async fn attempt_all(&self, jobs: &[Job]) -> StoreResult<Vec<Result<Outcome, ProductError>>> {
+        let footprint = footprint_of(jobs);
+        let mut conflicts = 0;
+        loop {
+            let mut ledger = Ledger::new(self.store.load(&footprint).await?);
+            let outcomes: Vec<_> = jobs.iter().map(|job| ledger.decide(&job.command)).collect();
+            let decided = ledger.finish();
+            let error = match self.commit(&decided.changes).await {
+                Ok(()) => {
+                    self.done(decided, &outcomes);
+                    return Ok(outcomes);
+                }
+                Err(error) => error,
+            };
+            if error.kind() != StoreErrorKind::Conflict || conflicts >= self.max_conflicts {
+                return Err(error);
+            }
+            conflicts += 1;
+            self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(backoff(conflicts)).await;
+        }
+    }
+
+    /// Commits. An unknown outcome is looked up: done is `Ok`, not done is a conflict, to be decided again.
+    async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let error = match self.store.commit(changes).await {
+            Err(error) if error.kind() == StoreErrorKind::Unknown => error,
+            known => return known,
+        };
+        tracing::warn!(error = %error.chain(), "the result of a commit is unknown; reading it again");
+        match self.is_committed(changes).await? {
+            Some(true) => Ok(()),
+            Some(false) => Err(StoreError::conflict("commit").with_source(error)),
+            None => Err(error),
+        }
+    }
+
+    /// Whether a change set is in the store, which one of its rows tells, since it is all there or not at all. `None` if
+    /// others have changed that row since.
+    async fn is_committed(&self, changes: &ChangeSet) -> StoreResult<Option<bool>> {
+        let mut footprint = Footprint::default();
+        footprint.reservations.extend(changes.reservations.iter().map(|write| write.reservation.id));
+        footprint.products.extend(changes.created.iter().map(|product| product.id));
+        footprint.products.extend(changes.edited.iter().map(|edit| edit.product.id));
+        footprint.keys.extend(changes.records.iter().map(|record| record.key.clone()));
+        let found = self.store.load(&footprint).await?;
+        if let Some(product) = changes.created.first() {
+            return Ok(Some(found.products.contains_key(&product.id)));
+        }
+        for write in &changes.reservations {
+            let there = found.reservations.get(&write.reservation.id);
+            if there == Some(&write.reservation) {
+                return Ok(Some(true));
+            }
+            if there.map(|reservation| (reservation.state, reservation.updated_at)) == write.expected {
+                return Ok(Some(false));
+            }
+        }
+        for edit in &changes.edited {
+            let there = found.products.get(&edit.product.id);
+            if there == Some(&edit.product) {
+                return Ok(Some(true));
+            }
+            if there.is_some_and(|product| product.version == edit.expected_version) {
+                return Ok(Some(false));
+            }
+        }
+        Ok(None)
+    }
+
+    fn done(&self, decided: Decided, outcomes: &[Result<Outcome, ProductError>]) {
+        // Before any caller has its answer: who has written sees it in the next check.
+        self.view.committed(decided.rows);
+        let Counters { batches, commands, holds, expired, .. } = &self.counters;
+        let held = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Held(_, true)))).count();
+        batches.fetch_add(1, Ordering::Relaxed);
+        commands.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        holds.fetch_add(held as u64, Ordering::Relaxed);
+        expired.fetch_add(decided.expired as u64, Ordering::Relaxed);
+    }
+}
+
+fn footprint_of(jobs: &[Job]) -> Footprint {
+    let mut footprint = Footprint { expired: EXPIRED_BESIDES, ..Footprint::default() };
+    for job in jobs {
+        job.command.add_to(&mut footprint);
+        if matches!(job.command, Command::Expire) {
+            footprint.expired = EXPIRED_AT_ONCE;
+        }
+    }
+    footprint
+}
+
+/// 1 ms, 2 ms, 4 ms… to 64 ms, less up to half of it by chance, so that two instances part.
+fn backoff(attempt: u32) -> Duration {
+    let full = Duration::from_millis(1 << (attempt - 1).min(6));
+    let chance = RandomState::new().build_hasher().finish() % 512;
+    full - full.mul_f64(chance as f64 / 1_024.0)
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    view_misses: AtomicU64,
+    batches: AtomicU64,
+    commands: AtomicU64,
+    conflicts: AtomicU64,
+    failures: AtomicU64,
+    holds: AtomicU64,
+    expired: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn missed(&self, lines: usize) {
+        self.view_misses.fetch_add(lines as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn figures(&self) -> ProductFigures {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ProductFigures {
+            view_misses: read(&self.view_misses),
+            batches: read(&self.batches),
+            commands: read(&self.commands),
+            conflicts: read(&self.conflicts),
+            failures: read(&self.failures),
+            holds: read(&self.holds),
+            expired: read(&self.expired),
+            ..ProductFigures::default()
+        }
+    }
+}
