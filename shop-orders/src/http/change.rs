@@ -20,7 +20,7 @@ use crate::{Order, OrderId};
     tag = "orders",
     params(
         ("id" = String, Path, format = "uuid", description = "The order."),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
     ),
     request_body(content = PatchBody, content_type = "application/merge-patch+json"),
     responses(
@@ -62,7 +62,7 @@ pub(super) async fn edit_order(api: Arc<Api>, mut request: Request) -> Answer {
     tag = "orders",
     params(
         ("id" = String, Path, format = "uuid", description = "The order."),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
     ),
     responses(
         (status = 204, description = "Deleted."),
@@ -90,23 +90,23 @@ macro_rules! action {
             tag = "orders",
             params(
                 ("id" = String, Path, format = "uuid", description = "The order."),
-                ("Idempotency-Key" = Option<String>, Header, max_length = 257,
+                ("Idempotency-Key" = Option<String>, Header, nullable = false, max_length = 257,
                     pattern = r#"^([!#-~]{1,255}|"[!#-~]{1,255}")$"#,
                     description = "The same key is done once, and answered the same every time."),
-                ("If-Match" = Option<String>, Header,
+                ("If-Match" = Option<String>, Header, nullable = false,
                     description = "The `ETag` that the action is based on, or `*`. A weak tag matches nothing."),
             ),
             responses(
                 (status = 200, description = "The order as it is now.", body = OrderAnswer<'static>, headers(
                     ("ETag" = String, description = "The order's version."),
-                    ("Idempotency-Replayed" = Option<String>, description = "`true` when the key had this answer before."),
+                    ("Idempotency-Replayed" = String, description = "`true` when the key had this answer before."),
                 )),
                 (status = 404, description = "`not_found`", body = ProblemSchema, content_type = "application/problem+json"),
                 (status = 408, description = "`body_timeout`: the body did not arrive in time.", body = ProblemSchema,
                     content_type = "application/problem+json"),
                 (status = 409, description = "`illegal_transition` from its status; `idempotency_key_in_flight`: ask again.",
                     body = OrderConflict, content_type = "application/problem+json",
-                    headers(("Retry-After" = Option<u32>, description = "In seconds; for `idempotency_key_in_flight`."))),
+                    headers(("Retry-After" = u32, description = "In seconds; for `idempotency_key_in_flight`."))),
                 (status = 412, description = "`version_mismatch`", body = ProblemSchema,
                     content_type = "application/problem+json"),
                 (status = 413, description = "`body_too_large`", body = ProblemSchema,

@@ -35,7 +35,7 @@ pub(super) struct HistoryQuery {
     params(("id" = String, Path, format = "uuid", description = "The order."), HistoryQuery),
     responses(
         (status = 200, description = "A page.", body = HistoryPage<'static>,
-            headers(("Link" = Option<String>, description = "The next page, `rel=\"next\"`; not on the last one."))),
+            headers(("Link" = String, description = "The next page, `rel=\"next\"`; not on the last one."))),
         (status = 404, description = "`not_found`", body = ProblemSchema, content_type = "application/problem+json"),
     )
 )]

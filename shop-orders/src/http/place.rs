@@ -17,7 +17,7 @@ use super::request::NewOrderBody;
     path = "/v1/orders",
     tag = "orders",
     params(
-        ("Idempotency-Key" = Option<String>, Header, max_length = 257, pattern = r#"^([!#-~]{1,255}|"[!#-~]{1,255}")$"#,
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, max_length = 257, pattern = r#"^([!#-~]{1,255}|"[!#-~]{1,255}")$"#,
             description = "The same key and body are done once, and answered the same every time."),
     ),
     request_body = NewOrderBody,
@@ -25,14 +25,14 @@ use super::request::NewOrderBody;
         (status = 201, description = "Placed.", body = OrderAnswer<'static>, headers(
             ("Location" = String, description = "The order."),
             ("ETag" = String, description = "The order's version."),
-            ("Idempotency-Replayed" = Option<String>, description = "`true` when the key had this answer before."),
+            ("Idempotency-Replayed" = String, description = "`true` when the key had this answer before."),
         )),
         (status = 408, description = "`body_timeout`: the body did not arrive in time.", body = ProblemSchema,
             content_type = "application/problem+json"),
         (status = 409, description = "`insufficient_stock` with every short line; `price_changed`: `expected_total` differs; \
             `idempotency_key_in_flight`: ask again. Nothing was taken.", body = OrderConflict,
             content_type = "application/problem+json",
-            headers(("Retry-After" = Option<u32>, description = "In seconds; for `idempotency_key_in_flight`."))),
+            headers(("Retry-After" = u32, description = "In seconds; for `idempotency_key_in_flight`."))),
         (status = 413, description = "`body_too_large`: more than 1 MiB.", body = ProblemSchema,
             content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`: not `application/json`.", body = ProblemSchema,

@@ -77,7 +77,7 @@ fn text(name: &str, text: Option<String>) -> Result<Option<String>, Problem> {
     params(ListQuery),
     responses(
         (status = 200, description = "A page.", body = OrderPage<'static>,
-            headers(("Link" = Option<String>, description = "The next page, `rel=\"next\"`; not on the last one."))),
+            headers(("Link" = String, description = "The next page, `rel=\"next\"`; not on the last one."))),
     )
 )]
 pub(super) async fn list_orders(api: Arc<Api>, request: Request) -> Answer {
@@ -115,7 +115,7 @@ pub(super) async fn list_orders(api: Arc<Api>, request: Request) -> Answer {
     tag = "orders",
     params(
         ("id" = String, Path, format = "uuid", description = "The order."),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` that the client has already."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` that the client has already."),
     ),
     responses(
         (status = 200, description = "The order.", body = OrderAnswer<'static>,

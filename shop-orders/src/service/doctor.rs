@@ -18,9 +18,8 @@ const MAX_PAGES: usize = 20;
 
 impl Core {
     pub(crate) async fn doctor(&self) -> Result<Vec<InDoubt>, OrderError> {
-        let mismatches = self.mismatches.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found: Vec<InDoubt> = mismatches.values().cloned().collect();
-        drop(mismatches);
+        let mut found: Vec<InDoubt> =
+            self.mismatches.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         self.held_in_doubt(&mut found).await?;
         self.open_in_doubt(&mut found).await?;
         Ok(found)

@@ -1,0 +1,183 @@
+//! The SQLite store: [`SqliteOrderStore`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shop_core::sqlite::{Query, Script, SqliteConfig, SqliteDb, classified};
+use shop_core::{Clock, PageRequest, StoreResult, SystemClock, Timestamp};
+use sqlx::Row as _;
+
+use super::{ChangeSet, Footprint, OpenSettlement, OrderKey, OrderQuery, OrderStore, Snapshot};
+use crate::{Event, Order, OrderId};
+
+mod body;
+mod read;
+mod row;
+mod schema;
+mod write;
+
+/// Orders in a SQLite file: WAL, `synchronous=FULL`, one writer. A clone is the same store, and so is another one, in
+/// this process or another on the same machine, that opens the same file.
+///
+/// A commit is one transaction in one hop to the writer's thread, of as many statements whatever the batch's size.
+#[derive(Debug, Clone)]
+pub struct SqliteOrderStore {
+    db: SqliteDb,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteOrderStore {
+    /// Opens a database file (`sqlite:PATH` or a bare path), makes it if it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// See [`SqliteDb::open`].
+    pub async fn connect(url: &str) -> StoreResult<Self> {
+        Self::connect_with(url, SqliteConfig::default(), Arc::new(SystemClock)).await
+    }
+
+    /// [`connect`](Self::connect) with settings and a clock.
+    ///
+    /// # Errors
+    /// See [`SqliteDb::open`].
+    pub async fn connect_with(url: &str, config: SqliteConfig, clock: Arc<dyn Clock>) -> StoreResult<Self> {
+        let db = SqliteDb::open(url, schema::SCHEMA, config).await?;
+        Ok(Self { db, clock })
+    }
+
+    /// Closes the database once what runs has ended.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+#[async_trait]
+impl OrderStore for SqliteOrderStore {
+    async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
+        let now = self.clock.now();
+        if *footprint == Footprint::default() {
+            return read::snapshot(&[], now);
+        }
+        let rows = self.db.read("load orders", read::load(footprint)?).await?;
+        read::snapshot(&rows, now)
+    }
+
+    async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
+        let script = write::script(changes, self.clock.now())?;
+        self.db.commit("commit orders", script).await
+    }
+
+    async fn orders(&self, query: &OrderQuery, page: &PageRequest<OrderKey>) -> StoreResult<Vec<Order>> {
+        let rows = self.db.read("list orders", read::orders(query, page)).await?;
+        rows.iter().map(|found| row::order(found, 0)).collect()
+    }
+
+    async fn count_orders(&self, query: &OrderQuery) -> StoreResult<u64> {
+        let rows = self.db.read("count orders", read::count(query)).await?;
+        rows.first().map_or(Ok(0), |found| row::unsigned(found, 0))
+    }
+
+    async fn events(&self, of: Option<OrderId>, after: u64, limit: usize) -> StoreResult<Vec<Event>> {
+        let rows = self.db.read("read events", read::events(of, after, limit)).await?;
+        rows.iter().map(row::event).collect()
+    }
+
+    async fn claim_settlements(&self, lease: Duration, limit: usize) -> StoreResult<Vec<OpenSettlement>> {
+        let now = self.clock.now();
+        let lapsed = now.minus(lease).as_millis();
+        let mut free = Query::new(
+            "SELECT 1 FROM order_settlements WHERE claimed_at IS NULL OR claimed_at <= ? ORDER BY sequence LIMIT 1",
+        );
+        free.bind(lapsed);
+        // An idle outbox is not worth a write.
+        if self.db.read("look for settlements", free).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let limit = read::limit(limit);
+        let mut claimed = self
+            .db
+            .transaction("claim settlements", move |writer| {
+                Box::pin(async move {
+                    let claim = sqlx::query(
+                        "UPDATE order_settlements SET claimed_at = ? WHERE sequence IN \
+                         (SELECT sequence FROM order_settlements WHERE claimed_at IS NULL OR claimed_at <= ? \
+                          ORDER BY sequence LIMIT ?) \
+                         RETURNING sequence, reservation_id, action, at",
+                    );
+                    let rows = claim.bind(now.as_millis()).bind(lapsed).bind(limit).fetch_all(writer).await;
+                    let rows = rows.map_err(|e| classified("claim settlements", e, false))?;
+                    rows.iter().map(row::settlement).collect::<StoreResult<Vec<_>>>()
+                })
+            })
+            .await?;
+        // RETURNING promises no order.
+        claimed.sort_unstable_by_key(|open| open.sequence);
+        Ok(claimed)
+    }
+
+    async fn close_settlements(&self, sequences: &[u64]) -> StoreResult<()> {
+        if sequences.is_empty() {
+            return Ok(());
+        }
+        let mut script = Script::new();
+        script.run(
+            "DELETE FROM order_settlements WHERE sequence IN (SELECT value FROM json_each(?))",
+            [write::json(sequences.iter())?.into()],
+        );
+        self.db.commit("close settlements", script).await
+    }
+
+    async fn open_settlements(&self, limit: usize) -> StoreResult<(u64, Vec<OpenSettlement>)> {
+        let mut oldest = Query::new(
+            "SELECT sequence, reservation_id, action, at FROM order_settlements ORDER BY sequence LIMIT ?",
+        );
+        oldest.bind(read::limit(limit));
+        let count = self.db.read("count settlements", Query::new("SELECT count(*) FROM order_settlements")).await?;
+        let count = count.first().map_or(Ok(0), |found| row::unsigned(found, 0))?;
+        let rows = self.db.read("list settlements", oldest).await?;
+        Ok((count, rows.iter().map(row::settlement).collect::<StoreResult<_>>()?))
+    }
+
+    async fn purge(
+        &self,
+        records_before: Timestamp,
+        decisions_before: Timestamp,
+        limit: usize,
+    ) -> StoreResult<u64> {
+        let limit = read::limit(limit);
+        let failed = |e| classified("purge orders", e, false);
+        self.db
+            .transaction("purge orders", move |writer| {
+                Box::pin(async move {
+                    let records = sqlx::query(
+                        "DELETE FROM order_records WHERE key IN \
+                         (SELECT key FROM order_records WHERE at < ? ORDER BY at LIMIT ?) RETURNING key",
+                    );
+                    let records = records.bind(records_before.as_millis()).bind(limit);
+                    let records = records.fetch_all(&mut *writer).await.map_err(failed)?;
+                    let keys = records.iter().map(|found| found.try_get::<String, _>(0).map_err(failed));
+                    let keys = write::json(keys.collect::<StoreResult<Vec<_>>>()?.iter())?;
+                    for of_outcome in [
+                        "UPDATE order_decisions SET key = NULL \
+                         WHERE key IN (SELECT value FROM json_each(?)) AND key IS NOT NULL AND order_id IS NOT NULL",
+                        "UPDATE order_decisions SET key = NULL \
+                         WHERE key IN (SELECT value FROM json_each(?)) AND key IS NOT NULL AND order_id IS NULL",
+                    ] {
+                        sqlx::query(of_outcome).bind(keys.as_str()).execute(&mut *writer).await.map_err(failed)?;
+                    }
+                    let decisions = sqlx::query(
+                        "DELETE FROM order_decisions WHERE reservation_id IN (SELECT reservation_id \
+                         FROM order_decisions WHERE order_id IS NULL AND at < ? ORDER BY at LIMIT ?)",
+                    );
+                    let decisions = decisions.bind(decisions_before.as_millis()).bind(limit);
+                    let decisions = decisions.execute(&mut *writer).await.map_err(failed)?;
+                    Ok(records.len() as u64 + decisions.rows_affected())
+                })
+            })
+            .await
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        self.db.ping().await
+    }
+}
