@@ -152,13 +152,17 @@ impl Ledger {
         }
     }
 
-    /// Keeps the answer to a fresh outcome.
+    /// Keeps the answer to a fresh outcome, unless the answer is a refusal: that is decided anew.
     fn record<T>(&mut self, keyed: Option<&Keyed<T>>, outcome: &T) {
         let Some(keyed) = keyed else { return };
+        let answer = (keyed.answer)(outcome);
+        if answer.status >= 400 {
+            return;
+        }
         let record = IdempotencyRecord {
             key: keyed.idempotency.key.clone(),
             fingerprint: keyed.idempotency.fingerprint,
-            answer: (keyed.answer)(outcome),
+            answer,
             at: self.now,
         };
         self.new_records.push(record.clone());

@@ -16,6 +16,7 @@ use crate::{
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod text;
 
 /// Where products, stock and reservations are kept.
 ///
