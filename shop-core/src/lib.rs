@@ -39,6 +39,8 @@ pub mod idempotency;
 mod money;
 pub mod page;
 pub mod problem;
+#[cfg(any(feature = "http", feature = "log"))]
+mod random;
 mod time;
 
 pub use combiner::{Batch, Combiner, CombinerConfig, CombinerGone};

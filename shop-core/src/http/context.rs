@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::Connection;
-use super::random;
 use super::trace::TraceContext;
+use crate::random;
 
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -71,15 +71,17 @@ pub struct RequestContext {
     pub trace: TraceContext,
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) received: AtomicU64,
+    pub(crate) service: &'static str,
 }
 
 impl RequestContext {
-    pub(crate) fn new(headers: &HeaderMap, connection: Option<Arc<Connection>>) -> Self {
+    pub(crate) fn new(service: &'static str, headers: &HeaderMap, connection: Option<Arc<Connection>>) -> Self {
         Self {
             request_id: RequestId::from_headers(headers),
             trace: TraceContext::from_headers(headers),
             connection,
             received: AtomicU64::new(0),
+            service,
         }
     }
 

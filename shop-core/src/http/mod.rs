@@ -34,7 +34,6 @@ mod metrics;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod query;
-mod random;
 pub mod reply;
 mod request;
 mod request_body;

@@ -105,7 +105,7 @@ impl App {
     pub fn handle(&self, head: Parts, body: RequestBody) -> ResponseFuture {
         let shared = &*self.shared;
         // 1 ids
-        let context = Arc::new(RequestContext::new(&head.headers, self.connection.clone()));
+        let context = Arc::new(RequestContext::new(shared.info.name, &head.headers, self.connection.clone()));
         // 2 tracker
         let mut tracker = shared
             .tracked
