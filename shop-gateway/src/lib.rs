@@ -78,6 +78,7 @@ mod client;
 pub mod config;
 mod engine;
 mod fault;
+mod gather;
 mod gateway;
 mod headers;
 mod rescue;

@@ -54,20 +54,22 @@ impl<P: Pool> Engine<P> {
     ///
     /// # Cancel safety
     /// Dropping the future gives the request up: its upstream's connection is closed, its event says `aborted`.
-    pub(crate) async fn handle(&self, mut req: Request<RequestBody>, client: &Client) -> Response<GatewayBody<P>> {
+    pub(crate) async fn handle(&self, req: Request<RequestBody>, client: &Client) -> Response<GatewayBody<P>> {
         let mut access = AccessGuard::start(&req, client);
         let head_only = req.method() == Method::HEAD;
 
-        let (inbound, head) = prepare(&mut req, client, self.max_header);
+        let mut slot = Some(req);
+        let req = slot.as_mut().expect("it was just put there");
+        let (inbound, head) = prepare(req, client, self.max_header);
         if let Some(access) = &mut access {
             access.set_ids(inbound.request_id.clone(), inbound.traceparent.clone());
         }
         let mut upstream = None;
         let outcome = match head {
-            Ok(()) => match self.admit_and_route(&mut req, &inbound, access.as_deref_mut()) {
+            Ok(()) => match self.admit_and_route(req, &inbound, access.as_deref_mut()) {
                 Ok(route) => {
                     upstream = Some(&*self.upstreams[route.upstream].name);
-                    self.exchange(req, route, &inbound).await
+                    self.exchange(&mut slot, route, &inbound).await
                 }
                 Err(fault) => Err(fault),
             },
@@ -129,21 +131,22 @@ impl<P: Pool> Engine<P> {
         Ok(route)
     }
 
-    /// The exchange with the upstream, and its response made the client's.
+    /// The exchange with the upstream, and its response made the client's. The request is taken from its slot.
     async fn exchange(
         &self,
-        mut req: Request<RequestBody>,
+        slot: &mut Option<Request<RequestBody>>,
         route: &Route,
         inbound: &Inbound,
     ) -> Result<Response<GatewayBody<P>>, Fault> {
         match &self.upstreams[route.upstream].kind {
             UpstreamKind::Network(network) => {
-                let upload = req.body_mut().watch(self.body_limits);
-                let (mut res, parts) = network.call(req, upload).await?;
+                let upload = slot.as_mut().and_then(|req| req.body_mut().watch(self.body_limits));
+                let (mut res, parts) = network.call(slot, inbound.host.is_some(), upload).await?;
                 clean_response(&mut res, inbound.request_id.clone()).map_err(Fault::BadResponse)?;
                 Ok(res.map(|incoming| GatewayBody::network(parts.body(incoming))))
             }
             UpstreamKind::InProcess(service) => {
+                let req = slot.take().ok_or(Fault::Closed)?;
                 let mut res = service.call(req).await.map_err(Fault::Service)?;
                 clean_response(&mut res, inbound.request_id.clone()).map_err(Fault::BadResponse)?;
                 Ok(res.map(GatewayBody::boxed))

@@ -49,7 +49,7 @@ const DROPPED: [HeaderName; 11] = [
 
 /// What one pass over the headers found.
 #[derive(Default)]
-struct Scan {
+struct Scan<'a> {
     size: usize,
     dropped: u16,
     hosts: u32,
@@ -58,23 +58,49 @@ struct Scan {
     chunked: bool,
     te_trailers: bool,
     expectation: bool,
-    traceparents: u32,
     tracestate: bool,
-    ids: u32,
+    host: Option<&'a HeaderValue>,
+    request_id: Once<'a>,
+    traceparent: Once<'a>,
     connection: Vec<HeaderValue>,
 }
 
-impl Scan {
-    fn of(headers: &HeaderMap) -> Self {
+/// A header that counts only if it is there once.
+#[derive(Default)]
+enum Once<'a> {
+    #[default]
+    None,
+    One(&'a HeaderValue),
+    Several,
+}
+
+impl<'a> Once<'a> {
+    fn see(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::None => Self::One(value),
+            _ => Self::Several,
+        };
+    }
+
+    fn value(&self) -> Option<&'a HeaderValue> {
+        if let Self::One(value) = self { Some(value) } else { None }
+    }
+}
+
+impl<'a> Scan<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
         let mut scan = Self::default();
         for (name, value) in headers {
             scan.size += name.as_str().len() + value.len() + 4;
             match name.as_str() {
-                "host" => scan.hosts += 1,
+                "host" => {
+                    scan.hosts += 1;
+                    scan.host = Some(value);
+                }
                 "content-length" => scan.lengths += 1,
-                "traceparent" => scan.traceparents += 1,
+                "traceparent" => scan.traceparent.see(value),
                 "tracestate" => scan.tracestate = true,
-                "x-request-id" => scan.ids += 1,
+                "x-request-id" => scan.request_id.see(value),
                 "connection" => {
                     scan.dropped |= 1;
                     // The two words that name no header are nearly all there is.
@@ -134,65 +160,56 @@ impl Scan {
 /// The ids come back even when the head is refused, since the refusal carries them.
 pub(crate) fn prepare<B>(req: &mut Request<B>, client: &Client, max_header: u64) -> (Inbound, Result<(), HeadFault>) {
     let scan = Scan::of(req.headers());
-    let version = req.version();
+    let taken_id = scan.request_id.value().filter(|id| is_request_id(id)).cloned();
+    let followed = scan.traceparent.value().and_then(child_of);
+    let host = scan.host.cloned();
+    let fault = scan.fault(max_header, req.version());
+    let Scan { mut dropped, te_trailers, chunked, tracestate, connection, .. } = scan;
 
     // What Connection names goes first, so that it cannot take away what is added below; Host is not its to name.
-    if !scan.connection.is_empty() {
-        for name in connection_options(&scan.connection) {
-            if name != header::HOST && name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
-                req.headers_mut().remove(name);
-            }
+    for name in connection_options(&connection) {
+        if name != header::HOST && name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
+            req.headers_mut().remove(name);
         }
     }
     let headers = req.headers_mut();
-    let request_id = match (scan.ids, headers.get(X_REQUEST_ID)) {
-        (1, Some(id)) if is_request_id(id) => id.clone(),
-        _ => {
-            let id = new_request_id();
-            headers.insert(X_REQUEST_ID, id.clone());
-            id
-        }
-    };
-    let followed = if scan.traceparents == 1 { headers.get(TRACEPARENT).and_then(child_of) } else { None };
+    let request_id = taken_id.unwrap_or_else(new_request_id);
+    headers.insert(X_REQUEST_ID, request_id.clone());
     let traceparent = followed.unwrap_or_else(|| {
-        if scan.tracestate {
+        if tracestate {
             headers.remove(TRACESTATE);
         }
         new_trace()
     });
     headers.insert(TRACEPARENT, traceparent.clone());
-    let mut inbound = Inbound { request_id, traceparent, host: None };
-    if let Some(fault) = scan.fault(max_header, version) {
+    let mut inbound = Inbound { request_id, traceparent, host };
+    if let Some(fault) = fault {
         return (inbound, Err(fault));
     }
 
-    let mut dropped = scan.dropped;
     while dropped != 0 {
         headers.remove(&DROPPED[dropped.trailing_zeros() as usize]);
         dropped &= dropped - 1;
     }
-    if scan.te_trailers {
+    if te_trailers {
         headers.insert(header::TE, const { HeaderValue::from_static("trailers") });
     }
-    if scan.chunked {
+    if chunked {
         // Said outright, since without it a body of unknown length on a GET would not be sent at all.
         headers.insert(header::TRANSFER_ENCODING, const { HeaderValue::from_static("chunked") });
     }
 
-    if let Err(fault) = to_origin_form(req) {
-        return (inbound, Err(fault));
+    match to_origin_form(req) {
+        Ok(None) => {}
+        Ok(authority) => inbound.host = authority,
+        Err(fault) => return (inbound, Err(fault)),
     }
     let headers = req.headers_mut();
-    if let Some(host) = headers.get(header::HOST) {
-        if !is_host(host) {
-            return (inbound, Err(HeadFault::Bad("the Host header is not a host")));
-        }
-        let host = host.clone();
-        headers.insert(X_FORWARDED_HOST, host.clone());
-        inbound.host = Some(host);
-    } else {
-        headers.remove(X_FORWARDED_HOST);
-    }
+    match &inbound.host {
+        Some(host) if !is_host(host) => return (inbound, Err(HeadFault::Bad("the Host header is not a host"))),
+        Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
+        None => headers.remove(X_FORWARDED_HOST),
+    };
     match &client.forwarded_for {
         Some(ip) => headers.insert(X_FORWARDED_FOR, ip.clone()),
         None => headers.remove(X_FORWARDED_FOR),
@@ -202,25 +219,19 @@ pub(crate) fn prepare<B>(req: &mut Request<B>, client: &Client, max_header: u64)
     (inbound, Ok(()))
 }
 
-/// An absolute target becomes a path and query, and its authority the host (RFC 9112, 3.2.2).
-fn to_origin_form<B>(req: &mut Request<B>) -> Result<(), HeadFault> {
-    if req.uri().authority().is_none() {
-        return Ok(());
-    }
-    if req.method() == Method::CONNECT {
-        // Refused further on, by its method.
-        return Ok(());
+/// An absolute target becomes a path and query, and its authority, which is returned, the host (RFC 9112, 3.2.2).
+fn to_origin_form<B>(req: &mut Request<B>) -> Result<Option<HeaderValue>, HeadFault> {
+    // CONNECT's is nothing but an authority; it is refused further on, by its method.
+    if req.uri().authority().is_none() || req.method() == Method::CONNECT {
+        return Ok(None);
     }
     let mut parts = std::mem::take(req.uri_mut()).into_parts();
-    if let Some(authority) = parts.authority.take() {
-        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-        let host = HeaderValue::from_str(host).map_err(|_| HeadFault::Bad("the target's authority is not a host"))?;
-        req.headers_mut().insert(header::HOST, host);
-    }
-    parts.scheme = None;
-    let path = parts.path_and_query.unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-    *req.uri_mut() = Uri::from(path);
-    Ok(())
+    let authority = parts.authority.take();
+    let host = authority.as_ref().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
+    let host = HeaderValue::from_str(host).map_err(|_| HeadFault::Bad("the target's authority is not a host"))?;
+    req.headers_mut().insert(header::HOST, host.clone());
+    *req.uri_mut() = Uri::from(parts.path_and_query.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
+    Ok(Some(host))
 }
 
 /// Characters of RFC 3986's `host [":" port]`, and at least one of them.

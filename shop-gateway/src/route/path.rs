@@ -13,7 +13,7 @@ pub(super) fn matches(prefix: &str, path: &str) -> bool {
 /// may read differently (RFC 3986, 5.2.4).
 pub(crate) fn has_dot_segment(path: &str) -> bool {
     // Nearly every path is done here.
-    if !path.contains("/.") && !path.contains("/%2") {
+    if !path.as_bytes().windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'.' | b'%')) {
         return false;
     }
     path.split('/').any(|segment| {

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::gather::with_one_piece;
+
 /// What has passed on a socket. Counters wrap; only their change says anything.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
@@ -83,7 +85,11 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let stream = &mut self.stream;
+        let polled = match with_one_piece(bufs, |piece| Pin::new(&mut *stream).poll_write(cx, piece)) {
+            Some(polled) => polled,
+            None => Pin::new(stream).poll_write_vectored(cx, bufs),
+        };
         self.traffic.wrote(&polled);
         polled
     }

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep};
 
 use super::EndpointAddr;
+use super::relay::Relay;
 use super::connect::{ConnectFault, Stream, connect};
 use crate::body::{BodyProgress, RequestBody};
 
@@ -37,13 +39,28 @@ pub(crate) enum ExchangeFault {
 /// A connection, idle or in use.
 pub(crate) struct Conn {
     send: SendRequest<RequestBody>,
-    io: Connection<TokioIo<Stream>, RequestBody>,
+    driver: Driver,
     timeout: Duration,
     deadline: Instant,
     /// Armed at or before `deadline`, and moved only when it fires: a request costs no timer.
     timer: Option<Pin<Box<Sleep>>>,
     upload: Option<(BodyProgress, u64)>,
     pub(super) last_used: Instant,
+}
+
+/// hyper's I/O future, and the waker that it is always polled with.
+struct Driver {
+    io: Connection<TokioIo<Stream>, RequestBody>,
+    relay: Arc<Relay>,
+    waker: Waker,
+}
+
+impl Driver {
+    /// Does I/O, and lets the current task be woken for more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.relay.arm(cx.waker());
+        Pin::new(&mut self.io).poll(&mut Context::from_waker(&self.waker))
+    }
 }
 
 impl Conn {
@@ -54,49 +71,60 @@ impl Conn {
             .await
             .map_err(|e| ConnectFault::Io(std::io::Error::other(e)))?;
         let now = Instant::now();
-        Ok(Box::new(Self { send, io, timeout, deadline: now + timeout, timer: None, upload: None, last_used: now }))
+        let relay = Arc::new(Relay::default());
+        let driver = Driver { io, waker: Waker::from(relay.clone()), relay };
+        Ok(Box::new(Self { send, driver, timeout, deadline: now + timeout, timer: None, upload: None, last_used: now }))
     }
 
     /// Sends a request and waits for the head of its response.
-    pub(super) async fn exchange(
+    pub(super) fn exchange(
         &mut self,
         req: Request<RequestBody>,
         upload: Option<BodyProgress>,
         now: Instant,
-    ) -> Result<Response<Incoming>, ExchangeFault> {
+    ) -> impl Future<Output = Result<Response<Incoming>, ExchangeFault>> {
         self.last_used = now;
         self.deadline = now + self.timeout;
         self.upload = upload.map(|progress| (progress, 0));
-        // Unconstrained, since a budget spent here would be told to a waker that wakes nobody.
-        let mut answer = pin!(tokio::task::unconstrained(self.send.try_send_request(req)));
-        let io = &mut self.io;
-        let mut clock = Clock {
-            timeout: self.timeout,
-            deadline: &mut self.deadline,
-            timer: &mut self.timer,
-            upload: &mut self.upload,
-        };
-        poll_fn(|cx| {
-            let ended = Pin::new(&mut *io).poll(cx);
-            // Only `io` can have made this ready, and it was just polled.
-            if let Poll::Ready(outcome) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return Poll::Ready(outcome.map_err(|mut fault| match fault.take_message() {
-                    Some(req) => ExchangeFault::Unsent(Box::new(req)),
-                    None => ExchangeFault::Failed(fault.into_error()),
-                }));
-            }
-            match ended {
-                Poll::Ready(Ok(())) => Poll::Ready(Err(ExchangeFault::Closed)),
-                Poll::Ready(Err(e)) => Poll::Ready(Err(ExchangeFault::Failed(e))),
-                Poll::Pending => clock.poll(cx).map(|()| Err(ExchangeFault::Timeout)),
-            }
-        })
-        .await
+        let answer = self.send.try_send_request(req);
+        let Self { driver, timeout, deadline, timer, upload, .. } = self;
+        let mut clock = Clock { timeout: *timeout, deadline, timer, upload };
+        async move {
+            // Unconstrained, since a budget spent here would be told to a waker that wakes nobody.
+            let mut answer = pin!(tokio::task::unconstrained(answer));
+            poll_fn(|cx| {
+                let ended = driver.poll(cx);
+                // Only the driver can have made this ready, and it was just polled.
+                if let Poll::Ready(outcome) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    driver.relay.mute();
+                    return Poll::Ready(outcome.map_err(|mut fault| match fault.take_message() {
+                        Some(req) => ExchangeFault::Unsent(Box::new(req)),
+                        None => ExchangeFault::Failed(fault.into_error()),
+                    }));
+                }
+                match ended {
+                    Poll::Ready(Ok(())) => Poll::Ready(Err(ExchangeFault::Closed)),
+                    Poll::Ready(Err(e)) => Poll::Ready(Err(ExchangeFault::Failed(e))),
+                    Poll::Pending => clock.poll(cx).map(|()| Err(ExchangeFault::Timeout)),
+                }
+            })
+            .await
+        }
     }
 
     /// Does I/O, for a response's body. Ready when the connection has ended.
     pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        Pin::new(&mut self.io).poll(cx)
+        self.driver.poll(cx)
+    }
+
+    /// While something is done that would wake the task for its own doing.
+    pub(super) fn mute(&self) {
+        self.driver.relay.mute();
+    }
+
+    /// Nothing of the kind was done: what woke in between came from outside.
+    pub(super) fn unmute(&self) {
+        self.driver.relay.unmute();
     }
 
     /// Ready when no byte has come for too long.
@@ -121,6 +149,7 @@ impl Conn {
         if !self.send.is_ready() && self.poll_io(&mut Context::from_waker(Waker::noop())).is_ready() {
             return false;
         }
+        self.driver.relay.disarm();
         self.send.is_ready()
     }
 }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::EndpointAddr;
+use crate::gather::with_one_piece;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -67,7 +68,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        if let Some(polled) = with_one_piece(bufs, |piece| Pin::new(&mut *this).poll_write(cx, piece)) {
+            return polled;
+        }
+        match this {
             Self::Tcp(s) => Pin::new(s).poll_write_vectored(cx, bufs),
             Self::Unix(s) => Pin::new(s).poll_write_vectored(cx, bufs),
         }

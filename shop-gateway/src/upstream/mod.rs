@@ -7,6 +7,7 @@ mod inproc;
 mod network;
 mod network_body;
 mod pool;
+mod relay;
 
 use std::sync::Arc;
 

@@ -53,6 +53,7 @@ impl<P: Pool> NetworkBody<P> {
             && let Some((conn, _)) = &mut self.lease
         {
             let ended = conn.poll_io(cx);
+            conn.mute();
             item = Pin::new(&mut self.incoming).poll_frame(&mut Context::from_waker(Waker::noop()));
             if item.is_pending() {
                 if let Poll::Ready(Err(e)) = ended {
@@ -61,6 +62,7 @@ impl<P: Pool> NetworkBody<P> {
                 if conn.poll_timeout(cx).is_ready() {
                     return self.fail(TruncatedResponse::Timeout);
                 }
+                conn.unmute();
                 return Poll::Pending;
             }
         }
