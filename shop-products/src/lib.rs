@@ -9,6 +9,8 @@
 
 mod catalog;
 mod error;
+#[cfg(feature = "http")]
+pub mod http;
 mod input;
 mod ledger;
 mod local;
@@ -19,6 +21,8 @@ mod stock;
 pub mod store;
 pub mod validate;
 mod view;
+#[cfg(any(feature = "http", feature = "client"))]
+mod wire;
 
 pub use catalog::{
     CatalogError, CheckedLine, HeldKey, HeldReservation, LineStatus, ProductCatalog, ShortLine, StockCheck,
