@@ -8,6 +8,8 @@
 //! | `testing` | the conformance suites, and stores that break them |
 
 mod catalog;
+#[cfg(feature = "client")]
+pub mod client;
 mod error;
 #[cfg(feature = "http")]
 pub mod http;

@@ -1,0 +1,119 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use shop_core::{Clock, SystemClock};
+
+use super::breaker::Breaker;
+use super::catalog::RestCatalog;
+use super::transport::Transport;
+
+/// How a [`RestCatalog`] asks; made by [`RestCatalog::builder`].
+#[derive(Debug, Clone)]
+pub struct RestCatalogBuilder {
+    pub(super) base_url: String,
+    pub(super) connect_timeout: Duration,
+    pub(super) request_timeout: Duration,
+    pub(super) deadline: Duration,
+    pub(super) max_response: usize,
+    pub(super) retries: u32,
+    pub(super) backoff: Duration,
+    pub(super) breaker_failures: u32,
+    pub(super) breaker_cooldown: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Why a client cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Not an absolute `http://` URL that paths can be added to.
+    #[error("not a base URL: {0}")]
+    BaseUrl(String),
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl RestCatalogBuilder {
+    pub(super) fn new(base_url: String) -> Self {
+        Self {
+            base_url,
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(5),
+            deadline: Duration::from_secs(10),
+            max_response: 8 << 20,
+            retries: 2,
+            backoff: Duration::from_millis(50),
+            breaker_failures: 5,
+            breaker_cooldown: Duration::from_secs(5),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// A connection must stand within this. Default 1 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// One attempt must be answered whole within this. Default 5 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// A call ends within this, all attempts and pauses included. Default 10 s.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The most bytes of an answer. Default 8 MiB.
+    #[must_use]
+    pub fn max_response(mut self, bytes: usize) -> Self {
+        self.max_response = bytes;
+        self
+    }
+
+    /// How often a call that got no answer is repeated. Default twice.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The longest pause before the first repetition; it doubles with each, and a random part of it is waited (full
+    /// jitter). Default 50 ms.
+    #[must_use]
+    pub fn backoff(mut self, pause: Duration) -> Self {
+        self.backoff = pause;
+        self
+    }
+
+    /// After so many attempts without an answer in a row nothing is asked for a while. Default 5 attempts and 5 s.
+    #[must_use]
+    pub fn breaker(mut self, failures: u32, cooldown: Duration) -> Self {
+        self.breaker_failures = failures.max(1);
+        self.breaker_cooldown = cooldown;
+        self
+    }
+
+    /// The clock of the breaker. Default [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the client. Does no I/O.
+    ///
+    /// # Errors
+    /// When the base URL is none, or the HTTP client cannot be set up.
+    pub fn build(self) -> Result<RestCatalog, BuildError> {
+        let breaker = Breaker::new(self.breaker_failures, self.breaker_cooldown, self.clock.clone());
+        Ok(RestCatalog::new(Transport::new(&self, breaker)?))
+    }
+}

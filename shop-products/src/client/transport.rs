@@ -1,0 +1,189 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, Url};
+use serde::Serialize;
+use shop_core::http::current_request;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::answer::refusal;
+use super::backoff::pause;
+use super::breaker::{Breaker, BreakerState};
+use super::config::{BuildError, RestCatalogBuilder};
+use super::fault::ClientFault;
+use crate::CatalogError;
+
+/// Sends requests until one is answered.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: Client,
+    base: Url,
+    request_timeout: Duration,
+    deadline: Duration,
+    max_response: usize,
+    retries: u32,
+    backoff: Duration,
+    breaker: Arc<Breaker>,
+}
+
+/// An answer, whole.
+struct Answer {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+impl Transport {
+    pub(super) fn new(config: &RestCatalogBuilder, breaker: Breaker) -> Result<Self, BuildError> {
+        let bad_url = |why: String| BuildError::BaseUrl(format!("{}: {why}", config.base_url));
+        let mut base = Url::parse(&config.base_url).map_err(|error| bad_url(error.to_string()))?;
+        if base.scheme() != "http" || base.query().is_some() || base.fragment().is_some() {
+            return Err(bad_url("must be http://host[:port][/prefix]".into()));
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let client = Client::builder()
+            .connect_timeout(config.connect_timeout)
+            // What redirects is not products.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| BuildError::Client(Box::new(error)))?;
+        Ok(Self {
+            client,
+            base,
+            request_timeout: config.request_timeout,
+            deadline: config.deadline,
+            max_response: config.max_response,
+            retries: config.retries,
+            backoff: config.backoff,
+            breaker: Arc::new(breaker),
+        })
+    }
+
+    /// The address of a path below the base URL, such as `v1/stock/check`.
+    ///
+    /// # Errors
+    /// Never, for a path of ours.
+    pub(super) fn url(&self, path: &str) -> Result<Url, CatalogError> {
+        self.base.join(path).map_err(|error| CatalogError::Invalid(error.to_string()))
+    }
+
+    pub(super) fn breaker_state(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// Asks, again and again if there is no answer, until the deadline; the body of the good answer.
+    ///
+    /// # Errors
+    /// What a refusal means, or `Unavailable` when there is no answer.
+    pub(super) async fn ask<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&B>,
+    ) -> Result<Bytes, CatalogError> {
+        let deadline = Instant::now() + self.deadline;
+        let body = match body.map(serde_json::to_vec).transpose() {
+            Ok(body) => body.map(Bytes::from),
+            Err(error) => return Err(CatalogError::Invalid(error.to_string())),
+        };
+        let headers = headers(body.is_some());
+        let mut n = 0;
+        loop {
+            let Some(permit) = self.breaker.admit() else { return Err(ClientFault::Open.into()) };
+            let outcome = self.attempt(&method, &url, &headers, body.clone(), deadline).await;
+            // A refusal is an answer; only silence, nonsense and gateway errors say that products are not there.
+            let (fault, asked) = match outcome {
+                Ok(answer) => match answer.status {
+                    200..=299 => {
+                        permit.tell(true);
+                        return Ok(answer.body);
+                    }
+                    status => match refusal(status, &answer.body) {
+                        CatalogError::Unavailable(_) => {
+                            permit.tell(status < 500);
+                            (ClientFault::Status(status), answer.retry_after)
+                        }
+                        refused => {
+                            permit.tell(true);
+                            return Err(refused);
+                        }
+                    },
+                },
+                Err(fault) => {
+                    // A server that says too much is there.
+                    permit.tell(matches!(fault, ClientFault::TooLarge(_)));
+                    (fault, None)
+                }
+            };
+            let wait = pause(self.backoff, n, asked);
+            if !fault.is_transient() || n == self.retries || Instant::now() + wait >= deadline {
+                return Err(fault.into());
+            }
+            tracing::debug!(error.message = %fault, attempt = n + 1, "products are asked again");
+            sleep(wait).await;
+            n += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
+        deadline: Instant,
+    ) -> Result<Answer, ClientFault> {
+        let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let until = deadline.min(Instant::now() + self.request_timeout);
+        match timeout_at(until, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClientFault::Timeout),
+        }
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, ClientFault> {
+        let failed = |error: reqwest::Error| match error.is_timeout() {
+            true => ClientFault::Timeout,
+            false => ClientFault::Transport(error),
+        };
+        let mut response = request.send().await.map_err(failed)?;
+        let too_large = ClientFault::TooLarge(self.max_response);
+        if response.content_length().is_some_and(|length| length > self.max_response as u64) {
+            return Err(too_large);
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > self.max_response {
+                return Err(too_large);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer {
+            status: response.status().as_u16(),
+            retry_after: seconds.map(Duration::from_secs),
+            body: body.freeze(),
+        })
+    }
+}
+
+/// With the id and trace of the request that is being answered, if any.
+fn headers(has_body: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(ACCEPT, json.clone());
+    if has_body {
+        headers.insert(CONTENT_TYPE, json);
+    }
+    if let Some(context) = current_request() {
+        context.inject(&mut headers);
+    }
+    headers
+}
