@@ -440,6 +440,11 @@ impl Query {
         self
     }
 
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.sql.is_empty()
+    }
+
     /// Binds the next `?`.
     pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         bind(&mut self.arguments, value.into());

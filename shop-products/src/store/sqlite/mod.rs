@@ -1,0 +1,140 @@
+//! The SQLite store: one file, no server. The embedded default.
+//!
+//! A commit is one script in one transaction, with a constant number of statements whatever the size of the batch: rows
+//! travel as one JSON value a statement. See [`shop_core::sqlite`] for how the file is opened and written.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shop_core::sqlite::{Query, SqliteConfig, SqliteDb, TransactionFuture, classified};
+use shop_core::{Clock, PageRequest, StoreResult, Timestamp};
+use sqlx::Executor as _;
+
+use super::{
+    ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+};
+use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
+
+mod commit;
+mod list;
+mod load;
+mod rows;
+mod schema;
+
+/// [`ProductStore`] in a SQLite file (feature `sqlite`). Clones share its connections; several processes may use one file.
+#[derive(Debug, Clone)]
+pub struct SqliteProductStore {
+    db: SqliteDb,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteProductStore {
+    /// Opens a file (`sqlite:PATH` or a bare path); makes it if it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, is no database, or was written by a newer version.
+    pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> StoreResult<Self> {
+        Self::connect_with(url, clock, SqliteConfig::default()).await
+    }
+
+    /// [`connect`](Self::connect) with other connections and caches than the default.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub async fn connect_with(url: &str, clock: Arc<dyn Clock>, config: SqliteConfig) -> StoreResult<Self> {
+        let db = SqliteDb::open(url, schema::SCHEMA, config).await?;
+        Ok(Self { db, clock })
+    }
+
+    /// Closes the file, once what runs has ended.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+#[async_trait]
+impl ProductStore for SqliteProductStore {
+    async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
+        let now = self.clock.now();
+        let mut found = Snapshot {
+            now,
+            products: Default::default(),
+            reservations: Default::default(),
+            records: Default::default(),
+        };
+        load::read(&self.db, &mut found, load::query(footprint, now)).await?;
+        // Reservations bring the products of their lines with them, in a second step that a hold rarely needs.
+        let lines = found.reservations.values().flat_map(|held| held.lines.iter().map(|line| line.product_id));
+        let missing: BTreeSet<ProductId> = lines.filter(|id| !found.products.contains_key(id)).collect();
+        if !missing.is_empty() {
+            let footprint = Footprint { products: missing, ..Footprint::default() };
+            load::read(&self.db, &mut found, load::query(&footprint, now)).await?;
+        }
+        Ok(found)
+    }
+
+    async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
+        self.db.commit("commit products", commit::script(changes)?).await
+    }
+
+    async fn products(&self, query: &ProductQuery, page: &PageRequest<ProductKey>) -> StoreResult<Vec<Product>> {
+        let filter = list::Filter::of(&self.db, query).await?;
+        let found = self.db.read("list products", list::products(query, &filter, page)).await?;
+        found.iter().map(|row| rows::product(row, 0)).collect()
+    }
+
+    async fn count_products(&self, query: &ProductQuery) -> StoreResult<u64> {
+        let filter = list::Filter::of(&self.db, query).await?;
+        let found = self.db.read("count products", list::count(query, &filter)).await?;
+        rows::count(&found)
+    }
+
+    async fn reservations(
+        &self,
+        query: &ReservationQuery,
+        page: &PageRequest<HeldKey>,
+    ) -> StoreResult<Vec<Reservation>> {
+        let found = self.db.read("list reservations", list::reservations(query, page)).await?;
+        found.iter().map(|row| rows::reservation(row, 0)).collect()
+    }
+
+    async fn adjustments(
+        &self,
+        product: ProductId,
+        page: &PageRequest<AdjustmentId>,
+    ) -> StoreResult<Vec<Adjustment>> {
+        let found = self.db.read("list adjustments", list::adjustments(product, page)).await?;
+        found.iter().map(rows::adjustment).collect()
+    }
+
+    async fn purge(&self, before: Timestamp, limit: usize) -> StoreResult<u64> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db
+            .transaction("purge products", move |connection| -> TransactionFuture<'_, u64> {
+                Box::pin(async move {
+                    let mut gone = 0;
+                    for sql in [
+                        "DELETE FROM records WHERE key IN (SELECT key FROM records WHERE at < ? ORDER BY at LIMIT ?)",
+                        "DELETE FROM reservations WHERE seq IN (SELECT seq FROM reservations \
+                         WHERE state >= 2 AND updated_at < ? ORDER BY updated_at LIMIT ?)",
+                    ] {
+                        let delete = sqlx::query(sql).bind(before.as_millis()).bind(limit);
+                        let done = connection.execute(delete).await.map_err(|e| classified("purge products", e, false))?;
+                        gone += done.rows_affected();
+                    }
+                    Ok(gone)
+                })
+            })
+            .await
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        self.db.ping().await
+    }
+}
+
+/// A query of `sql` with nothing bound yet.
+fn query(sql: impl Into<String>) -> Query {
+    Query::new(sql)
+}
