@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
 
+use super::strict::Strict;
 use crate::{FieldError, Problem};
 
 /// How far a faulty body is searched for further faults: the search deserialises it again and again.
@@ -26,7 +27,9 @@ pub struct Json<T> {
 /// 400 `malformed_json` with line and column when the text is not JSON; 400 `invalid_body` with a JSON pointer for each
 /// fault when it is, but not of this shape.
 pub fn from_json_slice<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(raw).map_err(|error| explain::<T>(raw, &error))
+    let mut text = serde_json::Deserializer::from_slice(raw);
+    let read = T::deserialize(Strict(&mut text)).and_then(|value| text.end().map(|()| value));
+    read.map_err(|error| explain::<T>(raw, &error))
 }
 
 #[cold]
@@ -43,7 +46,7 @@ fn explain<T: DeserializeOwned>(raw: &[u8], error: &serde_json::Error) -> Proble
     if faults.is_empty() {
         // Too long to search, or a fault that only the text has, such as a field given twice.
         let mut text = serde_json::Deserializer::from_slice(raw);
-        faults.push(match serde_path_to_error::deserialize::<_, T>(&mut text) {
+        faults.push(match serde_path_to_error::deserialize::<_, T>(Strict(&mut text)) {
             Err(error) => Fault::of(&error).field,
             Ok(_) => FieldError::new("", "invalid_value", error.to_string()),
         });
@@ -163,7 +166,7 @@ fn search<T: DeserializeOwned>(mut value: Value) -> Vec<FieldError> {
 }
 
 fn attempt<T: DeserializeOwned>(value: &Value) -> Option<Fault> {
-    serde_path_to_error::deserialize::<_, T>(value)
+    serde_path_to_error::deserialize::<_, T>(Strict(value))
         .err()
         .map(|error| Fault::of(&error))
 }
@@ -293,6 +296,16 @@ mod tests {
             [("/lines/0/sku".to_owned(), "duplicate_field".to_owned())]
         );
         assert_eq!(faults("[]")[0].0, "");
+    }
+
+    #[test]
+    fn an_array_is_no_object_however_deep() {
+        let whole = r#"[[{"sku":"a","quantity":1}]]"#;
+        assert_eq!(faults(whole), [(String::new(), "invalid_type".to_owned())]);
+        let nested = r#"{"lines":[{"sku":"a","quantity":1},["b",1]]}"#;
+        assert_eq!(faults(nested), [("/lines/1".to_owned(), "invalid_type".to_owned())]);
+        let long = format!(r#"{{"lines":[["b",1]]{}}}"#, " ".repeat(SEARCH_BYTES));
+        assert_eq!(faults(&long), [("/lines/0".to_owned(), "invalid_type".to_owned())]);
     }
 
     #[test]

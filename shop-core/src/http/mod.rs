@@ -40,6 +40,7 @@ mod request_body;
 mod router;
 mod server;
 mod stack;
+mod strict;
 mod trace;
 
 pub use self::access::{AccessRecord, AccessSite, ServiceInfo};
