@@ -152,7 +152,8 @@ async fn read_action(
     // Many clients send an empty object with every POST; it says as much as no body, so it is the same request.
     let body = request.bytes().await?;
     if !matches!(body.trim_ascii(), b"" | b"{}") {
-        return Err(Problem::new(400, "invalid_body", "The body has the wrong shape").detail("an action takes no body"));
+        return Err(Problem::new(400, "invalid_body", "The body has the wrong shape")
+            .detail("an action takes no body"));
     }
     let keyed = api.keyed(request, b"", answer::changed)?;
     Ok((id, expected, keyed))

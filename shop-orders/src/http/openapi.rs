@@ -35,7 +35,10 @@ pub fn document() -> utoipa::openapi::OpenApi {
     with_problems(
         Document::openapi(),
         &[
-            (400, "Malformed: `invalid_query`, `invalid_path`, `invalid_header`, `malformed_json`, `invalid_body`, `invalid_idempotency_key`…"),
+            (
+                400,
+                "Malformed: `invalid_query`, `invalid_path`, `invalid_header`, `malformed_json`, `invalid_body`, `invalid_idempotency_key`…",
+            ),
             (500, "`internal`: the cause is in the log, under the request's id."),
             (503, "`unavailable`: ask again after `Retry-After` seconds."),
         ],

@@ -29,7 +29,9 @@ impl From<OrderError> for Problem {
             OrderError::IllegalTransition { from, to } => {
                 let (from, to) = (Status::from(from), Status::from(to));
                 let said = match to {
-                    Status::Placed => format!("only a placed order can be edited; this one is {}", name(from)),
+                    Status::Placed => {
+                        format!("only a placed order can be edited; this one is {}", name(from))
+                    }
                     _ => format!("an order that is {} cannot become {}", name(from), name(to)),
                 };
                 Self::new(409, "illegal_transition", "The order's status does not allow it")
@@ -38,11 +40,9 @@ impl From<OrderError> for Problem {
                     .with("to", to)
             }
             OrderError::Invalid(errors) => Self::invalid(errors),
-            OrderError::InsufficientStock(lines) => {
-                Self::new(409, "insufficient_stock", "Not enough stock")
-                    .detail(format!("{} without enough stock; nothing was taken", count(lines.len())))
-                    .with("lines", lines.iter().map(ShortLineAnswer::from).collect::<Vec<_>>())
-            }
+            OrderError::InsufficientStock(lines) => Self::new(409, "insufficient_stock", "Not enough stock")
+                .detail(format!("{} without enough stock; nothing was taken", count(lines.len())))
+                .with("lines", lines.iter().map(ShortLineAnswer::from).collect::<Vec<_>>()),
             OrderError::UnknownProducts(lines) => {
                 Self::new(422, "unknown_product", "A product cannot be ordered")
                     .detail(format!("{} unknown or not for sale; nothing was taken", count(lines.len())))
@@ -60,12 +60,16 @@ impl From<OrderError> for Problem {
                 Self::new(422, "idempotency_key_reused", "The Idempotency-Key was used for another request")
                     .detail("use a new key for another request")
             }
-            OrderError::KeyInFlight => Self::new(409, "idempotency_key_in_flight", "The request is being worked on")
-                .detail("a request with this Idempotency-Key is being worked on: ask again")
-                .retry_after(RETRY_AFTER),
-            OrderError::ProductsUnavailable => Self::new(503, "products_unavailable", "Products are unavailable")
-                .detail("products could not be asked in time; nothing was taken")
-                .retry_after(RETRY_AFTER),
+            OrderError::KeyInFlight => {
+                Self::new(409, "idempotency_key_in_flight", "The request is being worked on")
+                    .detail("a request with this Idempotency-Key is being worked on: ask again")
+                    .retry_after(RETRY_AFTER)
+            }
+            OrderError::ProductsUnavailable => {
+                Self::new(503, "products_unavailable", "Products are unavailable")
+                    .detail("products could not be asked in time; nothing was taken")
+                    .retry_after(RETRY_AFTER)
+            }
             OrderError::NotPlaced => Self::new(503, "not_placed", "The order was not placed")
                 .detail("it took too long, and its stock was given back: ask again")
                 .retry_after(RETRY_AFTER),

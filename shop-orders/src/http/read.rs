@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use shop_core::http::{ProblemSchema, Request, ResponseExt, StatusCode, invalid_parameter, page_request, reply};
+use shop_core::http::{
+    ProblemSchema, Request, ResponseExt, StatusCode, invalid_parameter, page_request, reply,
+};
 use shop_core::{Cursor, Limit, Problem, Timestamp};
 use utoipa::IntoParams;
 

@@ -54,8 +54,11 @@ impl NewOrderBody {
         let mut faults = Vec::new();
         let lines = hold_lines(self.lines, &mut faults);
         let expected_total = self.expected_total.and_then(|money| money.read("/expected_total", &mut faults));
-        let details =
-            OrderDetails { customer_id: self.customer_id, reference: self.reference, metadata: self.metadata };
+        let details = OrderDetails {
+            customer_id: self.customer_id,
+            reference: self.reference,
+            metadata: self.metadata,
+        };
         let new = NewOrder { lines, details, expected_total };
         if faults.is_empty() { Ok(new) } else { Err(every_fault(faults, validate::new_order(&new))) }
     }
@@ -93,7 +96,11 @@ impl PatchBody {
         let mut faults = Vec::new();
         let lines = match self.lines {
             Some(None) => {
-                faults.push(FieldError::new("/lines", "required", "an order has lines: they cannot be removed"));
+                faults.push(FieldError::new(
+                    "/lines",
+                    "required",
+                    "an order has lines: they cannot be removed",
+                ));
                 None
             }
             Some(Some(lines)) => Some(hold_lines(lines, &mut faults)),
