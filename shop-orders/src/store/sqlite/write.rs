@@ -19,7 +19,7 @@ const KEEP_EVENTS: &str = "UPDATE order_events SET body = (SELECT body FROM orde
     WHERE order_id IN (SELECT unhex(value) FROM json_each(?)) AND body IS NULL";
 const REPLACE: &str = "UPDATE orders SET version = value->>3, status = value->>4, customer_id = value->>5, \
     reference = value->>6, deleted = value->>7, body = value->8 \
-    FROM json_each(?) WHERE number = value->>0 AND id = unhex(value->>1) AND version = value->>2";
+    FROM json_each(?) WHERE number = value->>0 AND orders.id = unhex(value->>1) AND version = value->>2";
 const DECIDE: &str = "INSERT INTO order_decisions (reservation_id, key, attempt, order_id, at) \
     SELECT unhex(value->>0), value->>1, value->>2, unhex(value->>3), value->>4 FROM json_each(?)";
 const LOG: &str = "INSERT INTO order_events (order_id, kind, at, body) \
