@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
-use stateset_embedded::{Commerce, CreateCustomer, CreateInventoryItem, CreateOrder, CreateOrderItem, StockPolicy};
+use stateset_embedded::{Commerce, CreateCustomer, CreateInventoryItem, CreateOrder, CreateOrderItem, ProductId, StockPolicy};
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -37,8 +37,11 @@ fn main() {
             })
             .expect("creates an item");
     }
+    // It only must not be nil: stock is found by SKU.
+    let product_id = ProductId::new();
     let place = |n: u64| {
         let item = |n: u64| CreateOrderItem {
+            product_id,
             sku: format!("SKU-{}", n % skus),
             name: format!("Product {}", n % skus),
             quantity: 1,
@@ -67,8 +70,13 @@ fn main() {
                                     stop.store(true, Ordering::Relaxed);
                                 }
                             }
-                            Err(_) => {
-                                failed.fetch_add(1, Ordering::Relaxed);
+                            Err(error) => {
+                                if failed.fetch_add(1, Ordering::Relaxed) == 0 {
+                                    eprintln!("refused: {error}");
+                                }
+                                if enough(0) {
+                                    stop.store(true, Ordering::Relaxed);
+                                }
                             }
                         }
                     }

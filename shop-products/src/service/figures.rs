@@ -1,5 +1,5 @@
 /// What a service knows of itself, for `/status` and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct ProductFigures {
     /// Products in the stock view.
     pub view_products: usize,

@@ -24,7 +24,7 @@ impl Doctor {
         let api = Api::new(&self.admin_url)?;
         let status = Api::json(api.get("/status")).await?;
         let cases = Api::json(api.get("/doctor")).await?;
-        let list = cases["data"].as_array().cloned().unwrap_or_default();
+        let list = cases["in_doubt"].as_array().cloned().unwrap_or_default();
         if self.json {
             println!("{}", serde_json::json!({ "status": status, "in_doubt": list }));
         } else {
@@ -34,7 +34,8 @@ impl Doctor {
             }
             for case in &list {
                 let part = |name: &str| word(&case[name]);
-                println!("{} since {}: {}; next: {}", part("subject"), part("since"), part("step"), part("next"));
+                println!("{} {} since {}", part("kind"), part("reservation_id"), part("since"));
+                println!("  order {}: {}; next: {}", part("order_id"), part("step"), part("next"));
             }
         }
         Ok(list.is_empty())

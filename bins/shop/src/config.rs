@@ -1,0 +1,188 @@
+//! The configuration of every process: one tree, so that one file can serve them all.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use shop_core::config::{HumanDuration, Loaded, Loader, Violation};
+use shop_core::log::LogConfig;
+use shop_core::process::{DEFAULT_DRAIN, Failure};
+use shop_gateway::{GatewayConfig, ListenConfig, RouteConfig, UpstreamConfig};
+
+use crate::servers::StoreUrl;
+
+/// The lowest layer: what answers where, when nothing else is said.
+const BUILT_IN: &str = include_str!("built-in.toml");
+
+/// The whole tree. Unknown keys are refused.
+#[derive(Debug, Clone, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShopConfig {
+    /// `[log]`
+    pub log: LogConfig,
+    /// `[process]`
+    pub process: ProcessConfig,
+    /// `[admin]`
+    pub admin: AdminConfig,
+    /// `[products]`
+    pub products: ProductsConfig,
+    /// `[orders]`
+    pub orders: OrdersConfig,
+    /// `[gateway]`
+    pub gateway: ListenConfig,
+    /// `[upstreams.NAME]`
+    pub upstreams: std::collections::BTreeMap<String, UpstreamConfig>,
+    /// `[[routes]]`
+    pub routes: Vec<RouteConfig>,
+}
+
+/// `[process]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessConfig {
+    /// How long what runs may go on after SIGTERM or SIGINT. Default 30 s.
+    pub drain: HumanDuration,
+}
+
+impl Default for ProcessConfig {
+    fn default() -> Self {
+        Self { drain: DEFAULT_DRAIN.into() }
+    }
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Where `/healthz`, `/readyz`, `/metrics` and `/status` are. Default 127.0.0.1, port 8090 for `shop up` and the gateway,
+    /// 8091 for orders, 8092 for products.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[products]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProductsConfig {
+    /// Where the API is. Default 127.0.0.1:8082.
+    pub listen: SocketAddr,
+    /// `memory:` or `sqlite:PATH`. Default `sqlite:shop-data/products.db`.
+    pub store: StoreUrl,
+    /// The most products that stock checks answer from memory. Default 200,000.
+    pub view_capacity: usize,
+    /// PUT, PATCH and DELETE without `If-Match` are refused with 428. Default no.
+    pub require_if_match: bool,
+}
+
+impl Default for ProductsConfig {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 8082).into(),
+            store: StoreUrl::sqlite(&PathBuf::from("shop-data/products.db")),
+            view_capacity: shop_products::ProductServiceConfig::default().view_capacity,
+            require_if_match: false,
+        }
+    }
+}
+
+/// `[orders]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrdersConfig {
+    /// Where the API is. Default 127.0.0.1:8081.
+    pub listen: SocketAddr,
+    /// `memory:` or `sqlite:PATH`. Default `sqlite:shop-data/orders.db`.
+    pub store: StoreUrl,
+    /// Where products answer. Default `http://127.0.0.1:8082`; `shop up` asks them in process.
+    pub products_url: String,
+    /// How long placing may take before it is answered with 503. Default 10 s.
+    pub place_deadline: HumanDuration,
+    /// How old a hold must be before recovery decides it. Default 30 s.
+    pub grace: HumanDuration,
+    /// PATCH and DELETE without `If-Match` are refused with 428. Default no.
+    pub require_if_match: bool,
+}
+
+impl Default for OrdersConfig {
+    fn default() -> Self {
+        let service = shop_orders::OrderServiceConfig::default();
+        Self {
+            listen: ([127, 0, 0, 1], 8081).into(),
+            store: StoreUrl::sqlite(&PathBuf::from("shop-data/orders.db")),
+            products_url: "http://127.0.0.1:8082".into(),
+            place_deadline: service.place_deadline.into(),
+            grace: service.grace.into(),
+            require_if_match: false,
+        }
+    }
+}
+
+impl ShopConfig {
+    /// The gateway's part.
+    pub fn gateway(&self) -> GatewayConfig {
+        GatewayConfig {
+            gateway: self.gateway.clone(),
+            upstreams: self.upstreams.clone(),
+            routes: self.routes.clone(),
+        }
+    }
+
+    /// How long what runs may go on after a signal.
+    pub fn drain(&self) -> Duration {
+        self.process.drain.0
+    }
+
+    /// What is well-formed and cannot work.
+    fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if let Err(error) = shop_core::log::check(&self.log) {
+            found.push(Violation::new("log.level", error.to_string()));
+        }
+        if let Err(error) = shop_products::client::RestCatalog::builder(&self.orders.products_url).build() {
+            found.push(Violation::new("orders.products_url", error.to_string()));
+        }
+        if self.orders.place_deadline.0.is_zero() {
+            found.push(Violation::new("orders.place_deadline", "must be more than 0"));
+        }
+        if let Err(errors) = self.gateway().validate() {
+            found.extend(errors.faults().iter().map(|fault| {
+                // `routes[2].upstream` is `routes.2.upstream` here.
+                Violation::new(fault.path.replace('[', ".").replace(']', ""), fault.message.clone())
+            }));
+        }
+        found
+    }
+}
+
+/// The flags that every server has.
+#[derive(Debug, Clone, Args)]
+pub struct CommonFlags {
+    /// A TOML file; may be given several times, later ones over earlier ones.
+    #[arg(long, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
+    /// Where /healthz, /readyz, /metrics and /status are.
+    #[arg(long, value_name = "ADDR")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Say whether the configuration is good, and end.
+    #[arg(long)]
+    pub check: bool,
+}
+
+impl CommonFlags {
+    /// The layers below a server's own flags: built-in, files, environment, and these flags.
+    pub fn loader(&self, defaults: &str) -> Loader {
+        let files = Loader::new().text("built-in", BUILT_IN).text("defaults", defaults);
+        let files = self.config.iter().fold(files, Loader::file);
+        files.env(std::env::vars()).flag("--admin-listen", "admin.listen", self.admin_listen)
+    }
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+/// Every fault at once, each with its file and line, variable or flag.
+pub fn load(loader: Loader) -> Result<Loaded<ShopConfig>, Failure> {
+    let loaded = loader.load_checked(ShopConfig::violations);
+    loaded.map_err(|errors| Failure::Config(format!("bad configuration\n{errors}")))
+}
