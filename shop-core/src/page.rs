@@ -39,12 +39,18 @@ impl Default for Limit {
 }
 
 /// Which page of a list: at most `limit` rows after the row that `cursor` names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PageRequest<K> {
     /// At most so many rows.
     pub limit: Limit,
     /// The sort key of the last row of the page before; `None` for the first page.
     pub after: Option<K>,
+}
+
+impl<K> Default for PageRequest<K> {
+    fn default() -> Self {
+        Self { limit: Limit::default(), after: None }
+    }
 }
 
 /// A page of a list.
