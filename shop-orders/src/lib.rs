@@ -18,6 +18,8 @@ mod request;
 mod service;
 mod settler;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod validate;
 
 pub use decision::{Decision, Outcome, reservation_of};

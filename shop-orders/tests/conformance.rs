@@ -1,0 +1,94 @@
+//! The stores pass the published suite, and the suite catches every broken one.
+#![cfg(feature = "testing")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shop_core::Clock;
+use shop_orders::store::memory::MemoryOrderStore;
+use shop_orders::testing::broken::{Breakage, BrokenFactory};
+use shop_orders::testing::{FreshStore, OrderStoreFactory, checks};
+
+struct Memory;
+
+#[async_trait]
+impl OrderStoreFactory for Memory {
+    async fn fresh(&self, clock: Arc<dyn Clock>) -> FreshStore {
+        let store = MemoryOrderStore::with_clock(clock);
+        FreshStore { other: Arc::new(store.clone()), store: Arc::new(store), guard: Box::new(()) }
+    }
+}
+
+mod memory {
+    shop_orders::order_store_suite!(super::Memory);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+    use shop_core::sqlite::SqliteConfig;
+    use shop_orders::store::sqlite::SqliteOrderStore;
+
+    struct Sqlite;
+
+    #[async_trait]
+    impl OrderStoreFactory for Sqlite {
+        async fn fresh(&self, clock: Arc<dyn Clock>) -> FreshStore {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("orders.db");
+            let path = path.to_str().expect("UTF-8");
+            let open = || SqliteOrderStore::connect_with(path, SqliteConfig::default(), clock.clone());
+            // Two instances as two processes have them: each its own connections to the file.
+            let store = open().await.expect("open");
+            let other = open().await.expect("open once more");
+            FreshStore { store: Arc::new(store), other: Arc::new(other), guard: Box::new(folder) }
+        }
+    }
+
+    shop_orders::order_store_suite!(Sqlite);
+}
+
+/// Runs a check on a broken store in a task of its own, where its panic is the proof that it can fail.
+macro_rules! caught {
+    ($($test:ident: $breakage:ident by $check:ident;)*) => {
+        mod broken {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    let check = async { checks::$check(&BrokenFactory(Breakage::$breakage)).await };
+                    let local = tokio::task::LocalSet::new();
+                    let ended = local.run_until(async { tokio::task::spawn_local(check).await }).await;
+                    assert!(ended.is_err_and(|fault| fault.is_panic()), "the check must catch the broken store");
+                }
+            )*
+        }
+    };
+}
+
+caught! {
+    keys_place_twice: KeysPlaceTwice by a_key_places_once;
+    keys_place_two_orders: KeysPlaceTwice by a_change_set_is_atomic;
+    decides_blindly: DecidesBlindly by a_reservation_is_decided_once;
+    ignores_versions: IgnoresVersions by an_edit_expects_its_version;
+    ignores_versions_in_a_race: IgnoresVersions by of_many_writers_one_wins;
+    creates_again: CreatesAgain by an_order_is_created_once;
+    loses_settlements: LosesSettlements by what_was_committed_is_there;
+    loses_settlements_in_a_flow: LosesSettlements by row_09_settlements_may_be_lost_repeated_and_late;
+    not_atomic: NotAtomic by a_change_set_is_atomic;
+    reverses_events: ReversesEvents by events_keep_their_order_and_their_state;
+    events_show_the_latest: EventsShowTheLatest by events_keep_their_order_and_their_state;
+    forgets_records: ForgetsRecords by a_key_has_one_record;
+    forgets_records_in_a_flow: ForgetsRecords by row_08_a_repeated_key_gets_the_stored_answer;
+    claims_twice: ClaimsTwice by settlements_are_claimed_oldest_first_and_once;
+    leases_no_time: ClaimsTwice by a_lease_ends;
+    closes_nothing: ClosesNothing by settlements_are_closed_once;
+    ignores_filters: IgnoresFilters by lists_narrow_down;
+    pages_by_offset: PagesByOffset by rows_inserted_meanwhile_shift_nothing;
+    reads_no_row_more: ReadsNoRowMore by a_page_tells_whether_there_is_more;
+    repeats_numbers: RepeatsNumbers by numbers_follow_each_other;
+    purges_nothing: PurgesNothing by old_records_are_purged_with_their_keys;
+    purges_no_decisions: PurgesNothing by old_expired_decisions_are_purged;
+    cleans_texts: CleansTexts by odd_texts_come_back_as_they_were;
+    the_other_instance_is_blind: OtherInstanceIsBlind by what_was_committed_is_there;
+}
