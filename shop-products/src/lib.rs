@@ -21,6 +21,8 @@ mod reservation;
 mod service;
 mod stock;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod validate;
 mod view;
 #[cfg(any(feature = "http", feature = "client"))]
