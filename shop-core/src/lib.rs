@@ -41,6 +41,8 @@ pub mod page;
 pub mod problem;
 #[cfg(any(feature = "http", feature = "log"))]
 mod random;
+#[cfg(any(feature = "config", feature = "log"))]
+mod size;
 mod time;
 
 pub use combiner::{Batch, Combiner, CombinerConfig, CombinerGone};

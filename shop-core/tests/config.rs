@@ -27,12 +27,7 @@ struct Orders {
 impl Default for Orders {
     fn default() -> Self {
         let listen = vec!["127.0.0.1:8081".parse().unwrap()];
-        Self {
-            store: "memory:".into(),
-            listen,
-            token: None,
-            code: String::new(),
-        }
+        Self { store: "memory:".into(), listen, token: None, code: String::new() }
     }
 }
 
@@ -67,9 +62,7 @@ enum Kind {
 }
 
 fn vars(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn faults(result: Result<Loaded<Config>, ConfigErrors>) -> Vec<String> {
@@ -100,20 +93,14 @@ fn a_higher_layer_wins_value_by_value_and_each_knows_its_origin() {
         .load::<Config>()
         .unwrap();
     let Config { orders, limits, .. } = &loaded.value;
-    assert_eq!(
-        (orders.store.as_str(), orders.code.as_str(), orders.listen.len()),
-        ("sqlite:a", "007", 2)
-    );
+    assert_eq!((orders.store.as_str(), orders.code.as_str(), orders.listen.len()), ("sqlite:a", "007", 2));
     assert_eq!(
         (limits.body, limits.timeout, limits.workers),
         ("64KiB".parse().unwrap(), "5m".parse().unwrap(), 5)
     );
     assert_eq!(
         loaded.origin("orders.store"),
-        Origin::File {
-            path: file.display().to_string().into(),
-            line: 2
-        }
+        Origin::File { path: file.display().to_string().into(), line: 2 }
     );
     assert_eq!(loaded.origin("limits.timeout").to_string(), "over.toml:3");
     assert_eq!(loaded.origin("orders.code").to_string(), "SHOP__ORDERS__CODE");
@@ -148,18 +135,10 @@ path = "/b"
 upstream = "a"
 kind = "regex"
 "#;
-    let env = vars(&[
-        ("SHOP__LIMITS__WORKERS", "70000"),
-        ("SHOP__ORDERS__", "1"),
-        ("SHOP__LIMTS__BODY", "1"),
-    ]);
-    let mut found = faults(
-        Loader::new()
-            .text("a.toml", text)
-            .env(env)
-            .flag("--code", "orders.code", Some(1))
-            .load(),
-    );
+    let env =
+        vars(&[("SHOP__LIMITS__WORKERS", "70000"), ("SHOP__ORDERS__", "1"), ("SHOP__LIMTS__BODY", "1")]);
+    let mut found =
+        faults(Loader::new().text("a.toml", text).env(env).flag("--code", "orders.code", Some(1)).load());
     found.sort();
     let begins = [
         "--code: orders.code: ",
@@ -192,18 +171,9 @@ fn files_that_cannot_be_read_are_faults_beside_the_others() {
             .env(vars(&[("SHOP__LIMITS__BODY", "big")]))
             .load(),
     );
-    assert!(
-        found[0].starts_with("/nonexistent/a.toml:1: cannot be read"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("/nonexistent/a.toml:1: cannot be read"), "{found:?}");
     assert!(found[1].starts_with("b.toml:1: "), "{found:?}");
-    assert!(
-        found
-            .last()
-            .unwrap()
-            .starts_with("SHOP__LIMITS__BODY: limits.body: "),
-        "{found:?}"
-    );
+    assert!(found.last().unwrap().starts_with("SHOP__LIMITS__BODY: limits.body: "), "{found:?}");
 }
 
 #[test]
@@ -215,11 +185,8 @@ fn secrets_are_resolved_and_never_shown() {
         "[orders]\ntoken = \"secret:env:TOKEN\"\ncode = \"secret:file:{}\"\nstore = \"postgres://me:pw@db/shop\"\n",
         path.display()
     );
-    let loaded = Loader::new()
-        .text("a.toml", text)
-        .env(vars(&[("TOKEN", "hunter2")]))
-        .load::<Config>()
-        .unwrap();
+    let loaded =
+        Loader::new().text("a.toml", text).env(vars(&[("TOKEN", "hunter2")])).load::<Config>().unwrap();
     assert_eq!(loaded.value.orders.token.as_ref().unwrap().expose(), "hunter2");
     assert_eq!(loaded.value.orders.code, "from-file");
     let shown = format!("{}{:?}", loaded.explain().unwrap(), loaded.value.orders.token);
@@ -236,26 +203,13 @@ fn secrets_are_resolved_and_never_shown() {
     }
 
     let text = "[orders]\ntoken = \"secret:env:ABSENT\"\n[limits]\nworkers = \"secret:env:TOKEN\"\nbody = \"secret:vault:x\"\n";
-    let found = faults(
-        Loader::new()
-            .text("a.toml", text)
-            .env(vars(&[("TOKEN", "hunter2")]))
-            .load(),
-    );
+    let found = faults(Loader::new().text("a.toml", text).env(vars(&[("TOKEN", "hunter2")])).load());
     assert!(
         found.contains(&"a.toml:2: orders.token: the variable ABSENT is not set".to_owned()),
         "{found:?}"
     );
-    assert!(
-        found.iter().any(|f| f.starts_with("a.toml:4: limits.workers: ")),
-        "{found:?}"
-    );
-    assert!(
-        found
-            .iter()
-            .any(|f| f.starts_with("a.toml:5: limits.body: a secret is named")),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|f| f.starts_with("a.toml:4: limits.workers: ")), "{found:?}");
+    assert!(found.iter().any(|f| f.starts_with("a.toml:5: limits.body: a secret is named")), "{found:?}");
     assert!(!found.concat().contains("hunter2"), "{found:?}");
 }
 
@@ -263,24 +217,14 @@ fn secrets_are_resolved_and_never_shown() {
 fn a_programs_own_check_is_told_with_the_origin_too() {
     let check = |config: &Config| {
         let known = |name: &str| config.upstreams.contains_key(name);
-        let unknown = config
-            .routes
-            .iter()
-            .enumerate()
-            .filter(|(_, route)| !known(&route.upstream));
+        let unknown = config.routes.iter().enumerate().filter(|(_, route)| !known(&route.upstream));
         unknown
             .map(|(i, route)| {
-                Violation::new(
-                    format!("routes.{i}.upstream"),
-                    format!("no upstream {}", route.upstream),
-                )
+                Violation::new(format!("routes.{i}.upstream"), format!("no upstream {}", route.upstream))
             })
             .collect()
     };
     let text = "[[routes]]\npath = \"/a\"\nupstream = \"b\"\n";
-    let error = Loader::new()
-        .text("a.toml", text)
-        .load_checked(check)
-        .unwrap_err();
+    let error = Loader::new().text("a.toml", text).load_checked(check).unwrap_err();
     assert_eq!(error.to_string(), "a.toml:3: routes.0.upstream: no upstream b");
 }

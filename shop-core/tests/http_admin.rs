@@ -27,13 +27,7 @@ async fn the_operators_socket_tells_health_readiness_metrics_and_status() {
     let admin = Admin::new(shop_core::service!("demo"))
         .check("store", move || {
             let fit = store.load(Ordering::Relaxed);
-            async move {
-                if fit {
-                    Ok(())
-                } else {
-                    Err("no connection".to_owned())
-                }
-            }
+            async move { if fit { Ok(()) } else { Err("no connection".to_owned()) } }
         })
         .check("always", || async { Ok(()) })
         .figure("orders_open", || json!(3))
@@ -45,25 +39,16 @@ async fn the_operators_socket_tells_health_readiness_metrics_and_status() {
 
     assert_eq!(get("/healthz").await.status, 200);
     let answer = get("/readyz").await;
-    assert_eq!(
-        (answer.status, &answer.json()["failing"]),
-        (503, &json!({"store": "no connection"}))
-    );
+    assert_eq!((answer.status, &answer.json()["failing"]), (503, &json!({"store": "no connection"})));
     fit.store(true, Ordering::Relaxed);
     assert_eq!(get("/readyz").await.status, 200);
     draining.store(true, Ordering::Relaxed);
     let answer = get("/readyz").await;
-    assert_eq!(
-        (answer.status, &answer.json()["failing"]),
-        (503, &json!({"process": "shutting down"}))
-    );
+    assert_eq!((answer.status, &answer.json()["failing"]), (503, &json!({"process": "shutting down"})));
     assert_eq!(get("/healthz").await.status, 200, "alive while it drains");
 
     let status = get("/status").await.json();
-    assert_eq!(
-        (&status["service"], &status["version"]),
-        (&json!("demo"), &json!(env!("CARGO_PKG_VERSION")))
-    );
+    assert_eq!((&status["service"], &status["version"]), (&json!("demo"), &json!(env!("CARGO_PKG_VERSION"))));
     assert_eq!(
         (&status["figures"]["orders_open"], &status["config"]["source"]),
         (&json!(3), &json!("file demo.toml"))
@@ -79,9 +64,5 @@ async fn the_operators_socket_tells_health_readiness_metrics_and_status() {
     for _ in 0..3 {
         events.next("demo::access").await;
     }
-    assert_eq!(
-        events.left("demo::access"),
-        0,
-        "the operator's own requests leave no access event"
-    );
+    assert_eq!(events.left("demo::access"), 0, "the operator's own requests leave no access event");
 }

@@ -33,20 +33,10 @@ async fn the_description_and_its_page_come_from_the_binary() {
     let json = get("/openapi.json").await.json();
     assert!(json["openapi"].as_str().unwrap().starts_with("3.1"), "{json}");
     let responses = &json["paths"]["/v1/x"]["get"]["responses"];
-    assert_eq!(
-        responses["409"]["description"], "own",
-        "what an operation says itself stays"
-    );
+    assert_eq!(responses["409"]["description"], "own", "what an operation says itself stays");
     let schema = &responses["400"]["content"]["application/problem+json"]["schema"]["$ref"];
-    let name = schema
-        .as_str()
-        .unwrap()
-        .strip_prefix("#/components/schemas/")
-        .unwrap();
-    assert_eq!(
-        schema,
-        &responses["409"]["content"]["application/problem+json"]["schema"]["$ref"]
-    );
+    let name = schema.as_str().unwrap().strip_prefix("#/components/schemas/").unwrap();
+    assert_eq!(schema, &responses["409"]["content"]["application/problem+json"]["schema"]["$ref"]);
     let properties = &json["components"]["schemas"][name]["properties"];
     let item = properties["errors"]["items"]["$ref"].as_str().unwrap();
     assert!(
@@ -57,32 +47,17 @@ async fn the_description_and_its_page_come_from_the_binary() {
     let answer = get("/docs").await;
     assert_eq!((answer.status, answer.header("location")), (308, Some("docs/")));
     let page = get("/docs/").await;
-    assert_eq!(
-        (page.status, page.header("content-type")),
-        (200, Some("text/html"))
-    );
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
     // Everything that the page names is served from here, and nothing is asked of another host.
-    assert!(
-        !page.body.contains("src=\"http") && !page.body.contains("href=\"http"),
-        "{}",
-        page.body
-    );
+    assert!(!page.body.contains("src=\"http") && !page.body.contains("href=\"http"), "{}", page.body);
     let mut files = 0;
-    for part in page
-        .body
-        .split(['"', '\''])
-        .filter_map(|text| text.strip_prefix("./"))
-    {
+    for part in page.body.split(['"', '\'']).filter_map(|text| text.strip_prefix("./")) {
         let answer = get(&format!("/docs/{part}")).await;
         assert_eq!(answer.status, 200, "{part}");
         files += 1;
     }
     assert!(files >= 3, "{}", page.body);
     let initializer = get("/docs/swagger-initializer.js").await;
-    assert!(
-        initializer.body.contains("../openapi.json"),
-        "{}",
-        initializer.body
-    );
+    assert!(initializer.body.contains("../openapi.json"), "{}", initializer.body);
     assert_eq!(get("/docs/nothing.js").await.status, 404);
 }

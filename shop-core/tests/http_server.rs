@@ -43,19 +43,16 @@ struct Line {
 fn fixture() -> Fixture {
     let (tell, entered) = mpsc::unbounded_channel();
     let go = Arc::new(Notify::new());
-    let app = Router::new(Shared {
-        entered: tell,
-        go: go.clone(),
-    })
-    .get("/v1/things/{id}", thing)
-    .put("/v1/things/{id}", change)
-    .post("/v1/lines", line)
-    .post("/v1/unread", unread)
-    .get("/v1/panic", panics)
-    .get("/v1/wait", wait)
-    .get("/v1/stream", stream)
-    .get("/v1/broken", broken)
-    .into_app(shop_core::service!("things"));
+    let app = Router::new(Shared { entered: tell, go: go.clone() })
+        .get("/v1/things/{id}", thing)
+        .put("/v1/things/{id}", change)
+        .post("/v1/lines", line)
+        .post("/v1/unread", unread)
+        .get("/v1/panic", panics)
+        .get("/v1/wait", wait)
+        .get("/v1/stream", stream)
+        .get("/v1/broken", broken)
+        .into_app(shop_core::service!("things"));
     Fixture { app, entered, go }
 }
 
@@ -66,11 +63,8 @@ async fn thing(_: Shared, request: Request) -> Result<Response, Problem> {
     }
     let own = current_request().map(|context| context.request_id.to_string());
     let trace = request.context().trace.trace_id.to_string();
-    Ok(reply::json(
-        StatusCode::OK,
-        &json!({"id": request.param("id"), "request": own, "trace": trace}),
-    )?
-    .with_etag(7))
+    Ok(reply::json(StatusCode::OK, &json!({"id": request.param("id"), "request": own, "trace": trace}))?
+        .with_etag(7))
 }
 
 async fn change(_: Shared, mut request: Request) -> Result<Response, Problem> {
@@ -114,22 +108,14 @@ async fn stream(_: Shared, _: Request) -> Result<Response, Problem> {
         }
         sender.finish().await;
     });
-    Ok(reply::raw(
-        StatusCode::OK,
-        HeaderValue::from_static("application/x-ndjson"),
-        body,
-    ))
+    Ok(reply::raw(StatusCode::OK, HeaderValue::from_static("application/x-ndjson"), body))
 }
 
 async fn broken(_: Shared, _: Request) -> Result<Response, Problem> {
     let (sender, body) = Body::channel(2);
     sender.send("half").await.expect("there is room");
     drop(sender);
-    Ok(reply::raw(
-        StatusCode::OK,
-        HeaderValue::from_static("text/plain"),
-        body,
-    ))
+    Ok(reply::raw(StatusCode::OK, HeaderValue::from_static("text/plain"), body))
 }
 
 #[tokio::test]
@@ -137,75 +123,30 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
     let server = serve(fixture().app).await;
     let json = "Content-Type: application/json\r\n";
     let line = |body: &str, more: &str| {
-        format!(
-            "POST /v1/lines HTTP/1.1\r\nHost: x\r\n{more}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
+        format!("POST /v1/lines HTTP/1.1\r\nHost: x\r\n{more}Content-Length: {}\r\n\r\n{body}", body.len())
     };
     let good = r#"{"sku":"a","quantity":1}"#;
     let cases = [
-        (
-            "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
-            404,
-            "not_found",
-        ),
-        (
-            "DELETE /v1/things/1 HTTP/1.1\r\nHost: x\r\n\r\n".into(),
-            405,
-            "method_not_allowed",
-        ),
-        (
-            "GET /v1/things/%ff HTTP/1.1\r\nHost: x\r\n\r\n".into(),
-            400,
-            "invalid_path",
-        ),
-        (
-            "GET /v1/things/1?x=1 HTTP/1.1\r\nHost: x\r\n\r\n".into(),
-            400,
-            "invalid_query",
-        ),
+        ("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 404, "not_found"),
+        ("DELETE /v1/things/1 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 405, "method_not_allowed"),
+        ("GET /v1/things/%ff HTTP/1.1\r\nHost: x\r\n\r\n".into(), 400, "invalid_path"),
+        ("GET /v1/things/1?x=1 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 400, "invalid_query"),
         ("GET /v1/things/1 HTTP/1.1\r\n\r\n".into(), 400, "invalid_host"),
-        (
-            "GET /v1/things/1 HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".into(),
-            400,
-            "invalid_host",
-        ),
-        (
-            "GET /v1/things/1 HTTP/1.1\r\nHost: x\r\nIf-None-Match: 7\r\n\r\n".into(),
-            400,
-            "invalid_header",
-        ),
-        (
-            "GET /v1/panic HTTP/1.1\r\nHost: x\r\n\r\n".into(),
-            500,
-            "internal",
-        ),
+        ("GET /v1/things/1 HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".into(), 400, "invalid_host"),
+        ("GET /v1/things/1 HTTP/1.1\r\nHost: x\r\nIf-None-Match: 7\r\n\r\n".into(), 400, "invalid_header"),
+        ("GET /v1/panic HTTP/1.1\r\nHost: x\r\n\r\n".into(), 500, "internal"),
         (line(good, ""), 415, "unsupported_media_type"),
+        (line(good, "Content-Type: text/plain\r\n"), 415, "unsupported_media_type"),
         (
-            line(good, "Content-Type: text/plain\r\n"),
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            line(
-                good,
-                "Content-Type: application/json\r\nContent-Type: application/json\r\n",
-            ),
+            line(good, "Content-Type: application/json\r\nContent-Type: application/json\r\n"),
             400,
             "invalid_header",
         ),
         (line("{", json), 400, "malformed_json"),
         (line(r#"{"sku":"a","quantity":-1}"#, json), 400, "invalid_body"),
+        (line(good, &format!("{json}Idempotency-Key: a b\r\n")), 400, "invalid_idempotency_key"),
         (
-            line(good, &format!("{json}Idempotency-Key: a b\r\n")),
-            400,
-            "invalid_idempotency_key",
-        ),
-        (
-            line(
-                good,
-                &format!("{json}Idempotency-Key: a\r\nIdempotency-Key: a\r\n"),
-            ),
+            line(good, &format!("{json}Idempotency-Key: a\r\nIdempotency-Key: a\r\n")),
             400,
             "invalid_idempotency_key",
         ),
@@ -223,22 +164,10 @@ async fn every_refusal_is_a_problem_with_its_own_code() {
     for (request, status, code) in cases {
         let answer = ask(server.address, &request).await;
         assert_eq!(answer.status, status, "{request}");
-        assert_eq!(
-            answer.header("content-type"),
-            Some("application/problem+json"),
-            "{request}"
-        );
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{request}");
         let body = answer.json();
-        assert_eq!(
-            (&body["code"], &body["status"]),
-            (&json!(code), &json!(status)),
-            "{request}"
-        );
-        assert_eq!(
-            body["request_id"].as_str(),
-            answer.header("x-request-id"),
-            "{request}"
-        );
+        assert_eq!((&body["code"], &body["status"]), (&json!(code), &json!(status)), "{request}");
+        assert_eq!(body["request_id"].as_str(), answer.header("x-request-id"), "{request}");
         assert_eq!(body["type"], format!("urn:shop:problem:{code}"));
         assert!(!answer.body.contains("secret"), "{}", answer.body);
     }
@@ -254,10 +183,7 @@ async fn good_requests_are_answered_as_http_has_it() {
     )
     .await;
     assert_eq!((answer.status, answer.header("etag")), (200, Some("\"7\"")));
-    assert_eq!(
-        (&answer.json()["id"], &answer.json()["request"]),
-        (&json!("sku:AB/C é"), &json!("r-1"))
-    );
+    assert_eq!((&answer.json()["id"], &answer.json()["request"]), (&json!("sku:AB/C é"), &json!("r-1")));
     assert_eq!(answer.header("x-request-id"), Some("r-1"));
 
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -272,33 +198,17 @@ async fn good_requests_are_answered_as_http_has_it() {
     let answer = ask(server.address, "HEAD /v1/things/1 HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!((answer.status, &*answer.body), (200, ""));
     let head_length = answer.header("content-length").unwrap();
-    assert_eq!(
-        head_length.len(),
-        length.len(),
-        "the length that GET would have: {head_length}"
-    );
+    assert_eq!(head_length.len(), length.len(), "the length that GET would have: {head_length}");
 
-    let answer = ask(
-        server.address,
-        "GET /v1/things/1 HTTP/1.1\r\nHost: x\r\nIf-None-Match: W/\"7\"\r\n\r\n",
-    )
-    .await;
+    let answer =
+        ask(server.address, "GET /v1/things/1 HTTP/1.1\r\nHost: x\r\nIf-None-Match: W/\"7\"\r\n\r\n").await;
     assert_eq!((answer.status, answer.header("etag")), (304, Some("\"7\"")));
 
     let answer = ask(server.address, "OPTIONS /v1/things/1 HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert_eq!(
-        (answer.status, answer.header("allow")),
-        (204, Some("GET, PUT, HEAD, OPTIONS"))
-    );
-    let answer = ask(
-        server.address,
-        "POST /v1/things/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
-    )
-    .await;
-    assert_eq!(
-        (answer.status, answer.header("allow")),
-        (405, Some("GET, PUT, HEAD, OPTIONS"))
-    );
+    assert_eq!((answer.status, answer.header("allow")), (204, Some("GET, PUT, HEAD, OPTIONS")));
+    let answer =
+        ask(server.address, "POST /v1/things/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, PUT, HEAD, OPTIONS")));
 
     let body = r#"{"sku":"a","quantity":1}"#;
     for content_type in ["application/json", "Application/JSON; charset=utf-8"] {
@@ -339,17 +249,11 @@ async fn a_refusal_reaches_a_client_that_goes_on_sending() {
         }
         std::io::Result::Ok(())
     });
-    sending
-        .await
-        .unwrap()
-        .expect("the server takes the rest without a reset");
+    sending.await.unwrap().expect("the server takes the rest without a reset");
     let mut text = Vec::new();
     reader.read_to_end(&mut text).await.expect("no reset either");
     let text = String::from_utf8(text).unwrap();
-    assert!(
-        text.starts_with("HTTP/1.1 413 ") && text.contains("body_too_large"),
-        "{text}"
-    );
+    assert!(text.starts_with("HTTP/1.1 413 ") && text.contains("body_too_large"), "{text}");
 }
 
 #[tokio::test]
@@ -362,14 +266,8 @@ async fn every_request_leaves_exactly_one_access_event() {
     ask(server.address, full).await;
     let event = events.next("things::access").await;
     assert_eq!(event["event.dataset"], "things.access");
-    assert_eq!(
-        (&event["http.request.method"], &event["url.path"]),
-        (&json!("GET"), &json!("/v1/things/1"))
-    );
-    assert_eq!(
-        (&event["url.query"], &event["user_agent.original"]),
-        (&json!("a=b"), &json!("me"))
-    );
+    assert_eq!((&event["http.request.method"], &event["url.path"]), (&json!("GET"), &json!("/v1/things/1")));
+    assert_eq!((&event["url.query"], &event["user_agent.original"]), (&json!("a=b"), &json!("me")));
     assert_eq!(
         (&event["http.response.status_code"], &event["http.request.id"]),
         (&json!(400), &json!("r-1"))
@@ -378,34 +276,22 @@ async fn every_request_leaves_exactly_one_access_event() {
         (&event["client.ip"], &event["labels.route"]),
         (&json!("127.0.0.1"), &json!("/v1/things/{id}"))
     );
-    assert_eq!(
-        (&event["shop.aborted"], &event["message"]),
-        (&json!(false), &json!("GET /v1/things/1 400"))
-    );
+    assert_eq!((&event["shop.aborted"], &event["message"]), (&json!(false), &json!("GET /v1/things/1 400")));
     assert!(event["event.duration"].as_u64().unwrap() > 0);
     assert_eq!(event["trace.id"].as_str().unwrap().len(), 32);
 
     // Refused before any route, and by the host check.
     ask(server.address, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let event = events.next("things::access").await;
-    assert_eq!(
-        (&event["http.response.status_code"], event.get("labels.route")),
-        (&json!(404), None)
-    );
+    assert_eq!((&event["http.response.status_code"], event.get("labels.route")), (&json!(404), None));
     ask(server.address, "GET /v1/things/1 HTTP/1.1\r\n\r\n").await;
-    assert_eq!(
-        events.next("things::access").await["http.response.status_code"],
-        400
-    );
+    assert_eq!(events.next("things::access").await["http.response.status_code"], 400);
 
     // A panic, which is an event of its own too, under the same request.
     ask(server.address, "GET /v1/panic HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let panic = events.next("shop_core::http").await;
     assert_eq!(panic["panic"], "the secret of this handler");
-    assert_eq!(
-        events.next("things::access").await["http.response.status_code"],
-        500
-    );
+    assert_eq!(events.next("things::access").await["http.response.status_code"], 500);
 
     // Bodies are counted both ways.
     let body = r#"{"sku":"a","quantity":1}"#;
@@ -420,35 +306,20 @@ async fn every_request_leaves_exactly_one_access_event() {
 
     // A client that goes away while the handler works.
     let mut socket = connect(server.address).await;
-    socket
-        .write_all(b"GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
+    socket.write_all(b"GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     fixture.entered.recv().await.unwrap();
     drop(socket);
     let event = events.next("things::access").await;
-    assert_eq!(
-        (&event["http.response.status_code"], &event["shop.aborted"]),
-        (&json!(499), &json!(true))
-    );
+    assert_eq!((&event["http.response.status_code"], &event["shop.aborted"]), (&json!(499), &json!(true)));
 
     // An answer that breaks off.
     let mut socket = connect(server.address).await;
-    socket
-        .write_all(b"GET /v1/broken HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
+    socket.write_all(b"GET /v1/broken HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut text = String::new();
     let _ = socket.read_to_string(&mut text).await;
-    assert!(
-        !text.ends_with("0\r\n\r\n"),
-        "a part must not look like the whole: {text}"
-    );
+    assert!(!text.ends_with("0\r\n\r\n"), "a part must not look like the whole: {text}");
     let event = events.next("things::access").await;
-    assert_eq!(
-        (&event["http.response.status_code"], &event["shop.aborted"]),
-        (&json!(200), &json!(true))
-    );
+    assert_eq!((&event["http.response.status_code"], &event["shop.aborted"]), (&json!(200), &json!(true)));
     assert_eq!(event["http.response.body.bytes"], 4);
 
     drop(server);
@@ -476,18 +347,9 @@ async fn a_gateway_in_the_same_process_calls_it_without_a_socket() {
     );
 
     // Dropped before it was even polled.
-    drop(
-        app.call(
-            ::http::Request::get("/v1/things/1")
-                .body(Full::new(Bytes::new()))
-                .unwrap(),
-        ),
-    );
+    drop(app.call(::http::Request::get("/v1/things/1").body(Full::new(Bytes::new())).unwrap()));
     let event = events.next("things::access").await;
-    assert_eq!(
-        (&event["http.response.status_code"], &event["shop.aborted"]),
-        (&json!(499), &json!(true))
-    );
+    assert_eq!((&event["http.response.status_code"], &event["shop.aborted"]), (&json!(499), &json!(true)));
 }
 
 #[tokio::test]
@@ -495,22 +357,14 @@ async fn a_shutdown_finishes_what_runs_and_accepts_no_more() {
     let mut fixture = fixture();
     let server = serve(fixture.app).await;
     let mut idle = connect(server.address).await;
-    idle.write_all(b"GET /v1/things/1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET /v1/things/1 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     read_answer(&mut idle).await.unwrap();
     let mut busy = connect(server.address).await;
-    busy.write_all(b"GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     fixture.entered.recv().await.unwrap();
 
     server.shutdown.cancel();
-    assert_eq!(
-        idle.read(&mut [0; 1]).await.unwrap(),
-        0,
-        "a connection without a request is closed"
-    );
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0, "a connection without a request is closed");
     // The listener is dropped before connections are told to drain, so this is refused.
     assert!(tokio::net::TcpStream::connect(server.address).await.is_err());
     fixture.go.notify_one();
@@ -526,9 +380,7 @@ async fn what_runs_past_the_deadline_is_broken_off() {
     config.drain = Duration::ZERO;
     let server = Running::start(fixture.app, config).await;
     let mut busy = connect(server.address).await;
-    busy.write_all(b"GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /v1/wait HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     fixture.entered.recv().await.unwrap();
     server.shutdown.cancel();
     assert_eq!(server.running.await.unwrap(), Drained { aborted: 1 });
@@ -560,9 +412,7 @@ async fn a_server_takes_any_tower_service() {
             std::task::Poll::Ready(Ok(()))
         }
         fn call(&mut self, _: ::http::Request<hyper::body::Incoming>) -> Self::Future {
-            std::future::ready(Ok(::http::Response::new(Full::new(Bytes::from(
-                self.0.to_string(),
-            )))))
+            std::future::ready(Ok(::http::Response::new(Full::new(Bytes::from(self.0.to_string())))))
         }
     }
     let make = |connection: Arc<shop_core::http::Connection>| Peer(connection.peer);

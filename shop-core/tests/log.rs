@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 use shop_core::log::{
-    FileConfig, JsonLayer, LogConfig, LogGuard, Overflow, Rotation, StdoutConfig, layer, layer_to,
+    ByteSize, FileConfig, JsonLayer, LogConfig, LogGuard, Overflow, Rotation, StdoutConfig, layer, layer_to,
 };
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -32,20 +32,14 @@ impl Gate {
 
     fn lines(&self) -> Vec<Value> {
         let kept = self.0.0.lock().unwrap();
-        String::from_utf8(kept.1.clone())
-            .unwrap()
-            .lines()
-            .map(strict)
-            .collect()
+        String::from_utf8(kept.1.clone()).unwrap().lines().map(strict).collect()
     }
 }
 
 impl Write for Gate {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let (kept, opened) = &*self.0;
-        let mut kept = opened
-            .wait_while(kept.lock().unwrap(), |(closed, _)| *closed)
-            .unwrap();
+        let mut kept = opened.wait_while(kept.lock().unwrap(), |(closed, _)| *closed).unwrap();
         kept.1.extend_from_slice(buf);
         Ok(buf.len())
     }
@@ -103,10 +97,7 @@ fn strict(line: &str) -> Value {
 }
 
 fn config() -> LogConfig {
-    LogConfig {
-        host: Some("node-1".into()),
-        ..LogConfig::default()
-    }
+    LogConfig { host: Some("node-1".into()), ..LogConfig::default() }
 }
 
 fn within(layer: JsonLayer, guard: LogGuard, emit: impl FnOnce()) {
@@ -116,7 +107,7 @@ fn within(layer: JsonLayer, guard: LogGuard, emit: impl FnOnce()) {
 
 fn lines(emit: impl FnOnce()) -> Vec<Value> {
     let gate = Gate::default();
-    let (layer, guard) = layer_to(gate.clone(), &config(), "shop", "1.2.3");
+    let (layer, guard) = layer_to(gate.clone(), &config(), "shop", "1.2.3").unwrap();
     within(layer, guard, emit);
     gate.lines()
 }
@@ -187,29 +178,14 @@ fn no_field_overrides_what_the_event_itself_says() {
         event["labels"],
         json!({"host": "evil", "level": 7, "path": "/x", "service_name": "evil", "tags": "x"})
     );
-    assert_eq!(
-        (
-            &event["event"]["sequence"],
-            event["event"]["id"].as_str().unwrap().len()
-        ),
-        (&json!(0), 36)
-    );
-    assert_eq!(
-        event["http"],
-        json!({"value": "scalar", "request": {"id": "r-1"}})
-    );
-    assert_eq!(
-        (&event["a"], &event["order_id"]),
-        (&json!({"value": 1, "b": 2}), &json!("o-1"))
-    );
+    assert_eq!((&event["event"]["sequence"], event["event"]["id"].as_str().unwrap().len()), (&json!(0), 36));
+    assert_eq!(event["http"], json!({"value": "scalar", "request": {"id": "r-1"}}));
+    assert_eq!((&event["a"], &event["order_id"]), (&json!({"value": 1, "b": 2}), &json!("o-1")));
     assert_eq!(event["error"], json!({"message": "disk on fire"}));
     let event = &events[1];
     assert_eq!((&event["ratio"], &event["small"]), (&json!("NaN"), &json!(-1)));
     assert_eq!(event["big"], u128::MAX.to_string());
-    assert!(
-        !event["message"].as_str().unwrap().is_empty(),
-        "an event without a text has its place as one"
-    );
+    assert!(!event["message"].as_str().unwrap().is_empty(), "an event without a text has its place as one");
 }
 
 #[test]
@@ -223,10 +199,7 @@ fn secrets_are_masked() {
         );
     });
     let event = &events[0];
-    assert_eq!(
-        (&event["user"]["password"], &event["api_token"]),
-        (&json!("***"), &json!("***"))
-    );
+    assert_eq!((&event["user"]["password"], &event["api_token"]), (&json!("***"), &json!("***")));
     assert_eq!(event["url"]["query"], "a=1&access_token=***&b");
 }
 
@@ -240,14 +213,8 @@ fn a_line_is_never_longer_than_32_kib() {
     });
     let text = events[0]["value"].as_str().unwrap();
     assert!(text.len() < 9 << 10 && text.ends_with('…') && text.starts_with("é\"é"));
-    assert_eq!(
-        (&events[1]["shop"]["truncated"], events[1].get("a")),
-        (&json!(true), None)
-    );
-    assert_eq!(
-        (&events[1]["event"]["sequence"], &events[2]["event"]["sequence"]),
-        (&json!(1), &json!(2))
-    );
+    assert_eq!((&events[1]["shop"]["truncated"], events[1].get("a")), (&json!(true), None));
+    assert_eq!((&events[1]["event"]["sequence"], &events[2]["event"]["sequence"]), (&json!(1), &json!(2)));
     assert!(events.iter().all(|event| event.to_string().len() <= 32 << 10));
 }
 
@@ -272,7 +239,7 @@ fn a_value_that_logs_while_it_is_logged_is_two_events() {
 #[test]
 fn sequences_have_no_gap_and_ids_no_double_over_threads() {
     let gate = Gate::default();
-    let (layer, guard) = layer_to(gate.clone(), &config(), "shop", "1");
+    let (layer, guard) = layer_to(gate.clone(), &config(), "shop", "1").unwrap();
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -285,25 +252,19 @@ fn sequences_have_no_gap_and_ids_no_double_over_threads() {
     });
     drop(guard);
     let events = gate.lines();
-    let sequences: HashSet<u64> = events
-        .iter()
-        .map(|e| e["event"]["sequence"].as_u64().unwrap())
-        .collect();
+    let sequences: HashSet<u64> = events.iter().map(|e| e["event"]["sequence"].as_u64().unwrap()).collect();
     assert_eq!(sequences, (0..4000).collect());
-    let ids: HashSet<&str> = events
-        .iter()
-        .map(|e| e["event"]["id"].as_str().unwrap())
-        .collect();
+    let ids: HashSet<&str> = events.iter().map(|e| e["event"]["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 4000);
 }
 
 #[test]
 fn what_is_dropped_is_counted_and_told_in_the_stream() {
     let gate = Gate::default();
-    let config = LogConfig { queue: 8, ..config() };
-    let (layer, guard) = layer_to(gate.clone(), &config, "shop", "1");
+    let config = LogConfig { queue: ByteSize(64 << 10), ..config() };
+    let (layer, guard) = layer_to(gate.clone(), &config, "shop", "1").unwrap();
     gate.close();
-    // More than the writer's own buffer and the queue can take, whatever the writer thread does meanwhile.
+    // More than the queue and what the writer thread has taken can be, whatever it does meanwhile.
     let filler = "x".repeat(4000);
     let emitted = 200;
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
@@ -314,38 +275,20 @@ fn what_is_dropped_is_counted_and_told_in_the_stream() {
     gate.open();
     drop(guard);
     let events = gate.lines();
-    let told: u64 = events
-        .iter()
-        .filter_map(|event| event["shop"]["dropped"].as_u64())
-        .sum();
-    let reports = events
-        .iter()
-        .filter(|event| event["event"]["action"] == "log.dropped")
-        .count();
+    let told: u64 = events.iter().filter_map(|event| event["shop"]["dropped"].as_u64()).sum();
+    let reports = events.iter().filter(|event| event["event"]["action"] == "log.dropped").count();
     assert!(reports > 0);
     assert_eq!(told, dropped, "told once there was room, and only once");
     assert_eq!((events.len() - reports) as u64, emitted - dropped);
-    let highest = events
-        .iter()
-        .map(|event| event["event"]["sequence"].as_u64().unwrap())
-        .max()
-        .unwrap();
-    assert_eq!(
-        highest + 1,
-        emitted + reports as u64,
-        "what was dropped is a gap in the sequence"
-    );
+    let highest = events.iter().map(|event| event["event"]["sequence"].as_u64().unwrap()).max().unwrap();
+    assert_eq!(highest + 1, emitted + reports as u64, "what was dropped is a gap in the sequence");
 }
 
 #[test]
 fn blocking_loses_nothing() {
     let gate = Gate::default();
-    let config = LogConfig {
-        queue: 2,
-        overflow: Overflow::Block,
-        ..config()
-    };
-    let (layer, guard) = layer_to(gate.clone(), &config, "shop", "1");
+    let config = LogConfig { queue: ByteSize(0), overflow: Overflow::Block, ..config() };
+    let (layer, guard) = layer_to(gate.clone(), &config, "shop", "1").unwrap();
     within(layer, guard, || (0..5000).for_each(|n| tracing::info!(n, "x")));
     assert_eq!(gate.lines().len(), 5000);
 }
@@ -353,16 +296,8 @@ fn blocking_loses_nothing() {
 #[test]
 fn files_are_written_whole_when_the_guard_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
-    let file = FileConfig {
-        dir: dir.path().join("logs"),
-        rotation: Rotation::Never,
-        keep: None,
-    };
-    let config = LogConfig {
-        stdout: StdoutConfig { enabled: false },
-        file: Some(file),
-        ..config()
-    };
+    let file = FileConfig { dir: dir.path().join("logs"), rotation: Rotation::Never, keep: None };
+    let config = LogConfig { stdout: StdoutConfig { enabled: false }, file: Some(file), ..config() };
     let (layer, guard) = layer(&config, "orders", "1").unwrap();
     within(layer, guard, || (0..1000).for_each(|n| tracing::info!(n, "x")));
     let text = std::fs::read_to_string(dir.path().join("logs/orders.jsonl")).unwrap();
@@ -371,33 +306,14 @@ fn files_are_written_whole_when_the_guard_is_dropped() {
 
 #[test]
 fn a_bad_configuration_is_named() {
-    for (level, fits) in [
-        ("info", true),
-        ("warn,shop_orders=debug", true),
-        ("loud", false),
-        ("", false),
-        ("a=b", false),
-    ] {
-        let config = LogConfig {
-            level: level.into(),
-            ..config()
-        };
+    for (level, fits) in
+        [("info", true), ("warn,shop_orders=debug", true), ("loud", false), ("", false), ("a=b", false)]
+    {
+        let config = LogConfig { level: level.into(), ..config() };
         assert_eq!(shop_core::log::check(&config).is_ok(), fits, "{level}");
     }
-    let file = FileConfig {
-        dir: "/proc/none/x".into(),
-        rotation: Rotation::Daily,
-        keep: None,
-    };
-    let error = layer(
-        &LogConfig {
-            file: Some(file),
-            ..config()
-        },
-        "orders",
-        "1",
-    )
-    .unwrap_err();
+    let file = FileConfig { dir: "/proc/none/x".into(), rotation: Rotation::Daily, keep: None };
+    let error = layer(&LogConfig { file: Some(file), ..config() }, "orders", "1").unwrap_err();
     assert!(error.to_string().contains("/proc/none/x"), "{error}");
 }
 
@@ -408,7 +324,7 @@ async fn events_inside_a_request_carry_its_ids_and_its_service() {
     use tower_service::Service;
 
     let gate = Gate::default();
-    let (layer, guard) = layer_to(gate.clone(), &config(), "shop", "1");
+    let (layer, guard) = layer_to(gate.clone(), &config(), "shop", "1").unwrap();
     let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     let mut app = Router::new(())
         .get("/v1/x", |(), _| async {
@@ -418,10 +334,7 @@ async fn events_inside_a_request_carry_its_ids_and_its_service() {
         .into_app(shop_core::service!("products"));
     let request = http::Request::get("/v1/x")
         .header("x-request-id", "r-1")
-        .header(
-            "traceparent",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        )
+        .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         .body(http_body_util::Empty::<bytes::Bytes>::new())
         .unwrap();
     drop(app.call(request).await.unwrap());
@@ -440,8 +353,5 @@ async fn events_inside_a_request_carry_its_ids_and_its_service() {
         (&events[1]["tags"], &events[1]["url"]["path"]),
         (&json!(["products", "access"]), &json!("/v1/x"))
     );
-    assert_eq!(
-        (events[2].get("http"), &events[2]["service"]["name"]),
-        (None, &json!("shop"))
-    );
+    assert_eq!((events[2].get("http"), &events[2]["service"]["name"]), (None, &json!("shop")));
 }

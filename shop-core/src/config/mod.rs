@@ -49,7 +49,6 @@ mod loader;
 mod origin;
 mod reader;
 mod secret;
-mod size;
 mod tree;
 
 pub use self::duration::HumanDuration;
@@ -58,4 +57,4 @@ pub use self::explain::{Explained, Explanation};
 pub use self::loader::{Loaded, Loader, Violation};
 pub use self::origin::Origin;
 pub use self::secret::Secret;
-pub use self::size::ByteSize;
+pub use crate::size::ByteSize;

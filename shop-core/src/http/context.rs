@@ -69,13 +69,18 @@ pub struct RequestContext {
     pub request_id: RequestId,
     /// The request's place in its trace.
     pub trace: TraceContext,
+    /// The name of the service that answers.
+    pub service: &'static str,
     pub(crate) connection: Option<Arc<Connection>>,
     pub(crate) received: AtomicU64,
-    pub(crate) service: &'static str,
 }
 
 impl RequestContext {
-    pub(crate) fn new(service: &'static str, headers: &HeaderMap, connection: Option<Arc<Connection>>) -> Self {
+    pub(crate) fn new(
+        service: &'static str,
+        headers: &HeaderMap,
+        connection: Option<Arc<Connection>>,
+    ) -> Self {
         Self {
             request_id: RequestId::from_headers(headers),
             trace: TraceContext::from_headers(headers),
@@ -111,10 +116,8 @@ mod tests {
     use super::*;
 
     fn id(values: &[&str]) -> RequestId {
-        let headers = values
-            .iter()
-            .map(|v| (X_REQUEST_ID.clone(), HeaderValue::from_str(v).unwrap()))
-            .collect();
+        let headers =
+            values.iter().map(|v| (X_REQUEST_ID.clone(), HeaderValue::from_str(v).unwrap())).collect();
         RequestId::from_headers(&headers)
     }
 
@@ -123,19 +126,8 @@ mod tests {
         assert_eq!(id(&["abc-1"]).as_str(), "abc-1");
         let longest = "x".repeat(128);
         assert_eq!(id(&[&longest]).as_str(), longest);
-        for bad in [
-            &[][..],
-            &[""],
-            &["a b"],
-            &["a\tb"],
-            &["a", "b"],
-            &[&"x".repeat(129)],
-        ] {
-            assert_eq!(
-                id(bad).as_str().parse::<uuid::Uuid>().unwrap().get_version_num(),
-                7,
-                "{bad:?}"
-            );
+        for bad in [&[][..], &[""], &["a b"], &["a\tb"], &["a", "b"], &[&"x".repeat(129)]] {
+            assert_eq!(id(bad).as_str().parse::<uuid::Uuid>().unwrap().get_version_num(), 7, "{bad:?}");
         }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::size::ByteSize;
+
 /// `[log]`: what is logged, and where to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,9 +14,9 @@ pub struct LogConfig {
     pub level: String,
     /// What the events call this machine; its host name when absent.
     pub host: Option<String>,
-    /// Lines that may wait for each writer, at least 1. Default 16,384.
-    pub queue: usize,
-    /// What happens when that many wait.
+    /// What may wait for each writer, at least 32 KiB. Default 8 MiB.
+    pub queue: ByteSize,
+    /// What happens when that much waits.
     pub overflow: Overflow,
     /// `[log.stdout]`
     pub stdout: StdoutConfig,
@@ -28,7 +30,7 @@ impl Default for LogConfig {
         Self {
             level: "info".into(),
             host: None,
-            queue: 16_384,
+            queue: ByteSize(8 << 20),
             overflow: Overflow::default(),
             stdout: StdoutConfig::default(),
             file: None,

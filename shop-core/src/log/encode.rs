@@ -56,19 +56,13 @@ impl Encoder {
         around: &Surroundings<'_>,
     ) -> &[u8] {
         let metadata = event.metadata();
-        let plan = self
-            .plans
-            .entry(metadata.callsite())
-            .or_insert_with(|| Rc::new(Plan::of(metadata)))
-            .clone();
+        let plan =
+            self.plans.entry(metadata.callsite()).or_insert_with(|| Rc::new(Plan::of(metadata))).clone();
         self.values.clear();
         self.message.clear();
         self.ranges.clear();
         self.ranges.resize(plan.places.len(), 0..0);
-        event.record(&mut Fields {
-            encoder: self,
-            plan: &plan,
-        });
+        event.record(&mut Fields { encoder: self, plan: &plan });
         self.own(plan.event_id, |out| {
             let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
             string(out, around.id.hyphenated().encode_lower(&mut buffer));
@@ -140,18 +134,11 @@ impl Encoder {
         if metadata.target().ends_with("::access") {
             line.extend_from_slice(br#","access""#);
         }
-        let rest: [&[u8]; 3] = [
-            br#"],"type":"shop","level":""#,
-            level.as_bytes(),
-            br#"","logger_name":"#,
-        ];
+        let rest: [&[u8]; 3] = [br#"],"type":"shop","level":""#, level.as_bytes(), br#"","logger_name":"#];
         rest.iter().for_each(|part| line.extend_from_slice(part));
         string(line, metadata.target());
-        let rest: [&[u8]; 3] = [
-            br#","log.level":""#,
-            lower.as_bytes(),
-            br#"","ecs":{"version":"8.11.0"},"service":{"name":"#,
-        ];
+        let rest: [&[u8]; 3] =
+            [br#","log.level":""#, lower.as_bytes(), br#"","ecs":{"version":"8.11.0"},"service":{"name":"#];
         rest.iter().for_each(|part| line.extend_from_slice(part));
         string(line, service);
         line.extend_from_slice(br#","version":"#);
@@ -327,11 +314,7 @@ impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let cut = text.len() > self.left;
-        let text = if cut {
-            &text[..text.floor_char_boundary(self.left)]
-        } else {
-            text
-        };
+        let text = if cut { &text[..text.floor_char_boundary(self.left)] } else { text };
         self.left -= text.len();
         let bytes = text.as_bytes();
         let mut start = 0;

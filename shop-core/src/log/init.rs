@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{self, RollingFileAppender};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -34,6 +34,9 @@ pub enum LogError {
         /// Why.
         source: io::Error,
     },
+    /// A writer's thread cannot be started.
+    #[error("cannot start a writer's thread")]
+    Thread(#[source] io::Error),
     /// Another subscriber was installed before.
     #[error("a tracing subscriber is installed already")]
     Installed,
@@ -54,40 +57,40 @@ pub struct LogStats {
 #[must_use = "dropped at once, it ends the log"]
 pub struct LogGuard {
     shared: Arc<Shared>,
-    // Dropped after our own `drop` has waited: these wait for one second at most.
-    _workers: Vec<WorkerGuard>,
+    writers: Vec<JoinHandle<()>>,
 }
 
 impl LogGuard {
     /// What became of the lines so far.
     pub fn stats(&self) -> LogStats {
-        self.shared
-            .outputs
-            .iter()
-            .fold(LogStats::default(), |sum, output| LogStats {
-                written: sum.written + output.written(),
-                dropped: sum.dropped + output.dropped(),
-                failed: sum.failed + output.failed(),
-            })
+        self.shared.outputs.iter().fold(LogStats::default(), |sum, output| LogStats {
+            written: sum.written + output.written(),
+            dropped: sum.dropped + output.dropped(),
+            failed: sum.failed + output.failed(),
+        })
     }
 }
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        let mut left: u64 = self
-            .shared
-            .outputs
-            .iter()
-            .map(|output| output.settle(SETTLE))
-            .sum();
+        let deadline = Instant::now() + SETTLE;
+        let outputs = &self.shared.outputs;
+        outputs.iter().for_each(|output| {
+            output.settle(deadline);
+        });
         // With room again, what was dropped last can be told.
         self.shared.report_dropped();
-        left += self
-            .shared
-            .outputs
-            .iter()
-            .map(|output| output.settle(SETTLE))
-            .sum::<u64>();
+        let left: u64 = outputs.iter().map(|output| output.settle(deadline)).sum();
+        outputs.iter().for_each(|output| output.close());
+        for writer in self.writers.drain(..) {
+            // One that hangs in a write cannot be waited for.
+            while !writer.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if writer.is_finished() && writer.join().is_err() {
+                eprintln!("log: a writer panicked");
+            }
+        }
         if left > 0 {
             eprintln!("log: {left} lines were not written in time");
         }
@@ -127,49 +130,38 @@ pub fn init(config: &LogConfig, service: &str, version: &str) -> Result<LogGuard
 pub fn layer(config: &LogConfig, service: &str, version: &str) -> Result<(JsonLayer, LogGuard), LogError> {
     let mut outputs = Vec::new();
     if config.stdout.enabled {
-        outputs.push(Output::start("log-stdout", config, io::stdout()));
+        outputs.push(Output::start("log-stdout", config, io::stdout()).map_err(LogError::Thread)?);
     }
     if let Some(file) = &config.file {
-        outputs.push(Output::start("log-file", config, open(file, service)?));
+        outputs.push(Output::start("log-file", config, open(file, service)?).map_err(LogError::Thread)?);
     }
     Ok(assemble(config, service, version, outputs))
 }
 
 /// A layer that writes to any writer, on a thread of its own.
+///
+/// # Errors
+/// When the thread cannot be started.
 pub fn layer_to(
     writer: impl Write + Send + 'static,
     config: &LogConfig,
     service: &str,
     version: &str,
-) -> (JsonLayer, LogGuard) {
-    assemble(
-        config,
-        service,
-        version,
-        vec![Output::start("log-writer", config, writer)],
-    )
+) -> Result<(JsonLayer, LogGuard), LogError> {
+    let output = Output::start("log-writer", config, writer).map_err(LogError::Thread)?;
+    Ok(assemble(config, service, version, vec![output]))
 }
 
 fn assemble(
     config: &LogConfig,
     service: &str,
     version: &str,
-    outputs: Vec<(Arc<Output>, WorkerGuard)>,
+    outputs: Vec<(Arc<Output>, JoinHandle<()>)>,
 ) -> (JsonLayer, LogGuard) {
-    let (outputs, workers) = outputs.into_iter().unzip();
+    let (outputs, writers) = outputs.into_iter().unzip();
     let host = config.host.clone().unwrap_or_else(host_name);
-    let layer = JsonLayer::new(
-        Common {
-            service: service.into(),
-            version: version.into(),
-            host,
-        },
-        outputs,
-    );
-    let guard = LogGuard {
-        shared: layer.shared(),
-        _workers: workers,
-    };
+    let layer = JsonLayer::new(Common { service: service.into(), version: version.into(), host }, outputs);
+    let guard = LogGuard { shared: layer.shared(), writers };
     (layer, guard)
 }
 
@@ -186,33 +178,25 @@ fn levels(config: &LogConfig) -> Result<Targets, LogError> {
 }
 
 fn open(config: &FileConfig, service: &str) -> Result<RollingFileAppender, LogError> {
-    let fail = |source| LogError::File {
-        dir: config.dir.display().to_string(),
-        source,
-    };
+    let fail = |source| LogError::File { dir: config.dir.display().to_string(), source };
     std::fs::create_dir_all(&config.dir).map_err(fail)?;
     let rotation = match config.rotation {
         Rotation::Hourly => rolling::Rotation::HOURLY,
         Rotation::Daily => rolling::Rotation::DAILY,
         Rotation::Never => rolling::Rotation::NEVER,
     };
-    let mut builder = RollingFileAppender::builder()
-        .rotation(rotation)
-        .filename_prefix(service)
-        .filename_suffix("jsonl");
+    let mut builder =
+        RollingFileAppender::builder().rotation(rotation).filename_prefix(service).filename_suffix("jsonl");
     if let Some(keep) = config.keep {
         builder = builder.max_log_files(keep.max(1));
     }
-    builder
-        .build(&config.dir)
-        .map_err(|error| fail(io::Error::other(error)))
+    builder.build(&config.dir).map_err(|error| fail(io::Error::other(error)))
 }
 
 fn host_name() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = kernel
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .or_else(|| std::env::var("COMPUTERNAME").ok());
+    let name =
+        kernel.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok());
     name.map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "localhost".into())

@@ -31,13 +31,7 @@ pub(super) struct Shared {
 
 impl JsonLayer {
     pub(super) fn new(common: Common, outputs: Vec<Arc<Output>>) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                common,
-                sequence: AtomicU64::new(0),
-                outputs,
-            }),
-        }
+        Self { shared: Arc::new(Shared { common, sequence: AtomicU64::new(0), outputs }) }
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -81,11 +75,7 @@ impl Shared {
     }
 
     fn dropped_line(&self, dropped: u64, total: u64) -> Vec<u8> {
-        let Common {
-            service,
-            version,
-            host,
-        } = &self.common;
+        let Common { service, version, host } = &self.common;
         let at: Timestamp = SystemClock.now();
         let line = serde_json::json!({
             "@timestamp": at.to_string(), "@version": "1", "message": format!("{dropped} log events were dropped"),
@@ -106,9 +96,7 @@ impl Shared {
 
 impl fmt::Debug for JsonLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JsonLayer")
-            .field("common", &self.shared.common)
-            .finish_non_exhaustive()
+        f.debug_struct("JsonLayer").field("common", &self.shared.common).finish_non_exhaustive()
     }
 }
 

@@ -20,7 +20,7 @@
 //!   `shop.truncated`.
 //!
 //! An event is made into its line in the task that emits it, in a buffer that the thread keeps, and handed to a writer thread
-//! (tracing-appender). When that falls behind, [`Overflow`] decides: by default the task goes on, the line is dropped, counted,
+//! of each output. When that falls behind, [`Overflow`] decides: by default the task goes on, the line is dropped, counted,
 //! and the stream says so itself with one event `event.action` = `log.dropped`, `shop.dropped` = how many, once there is room again.
 //!
 //! A library installs no subscriber: binaries call [`init`], an app of your own adds [`JsonLayer`] to its own.
@@ -35,3 +35,4 @@ mod plan;
 pub use self::config::{FileConfig, LogConfig, Overflow, Rotation, StdoutConfig};
 pub use self::init::{LogError, LogGuard, LogStats, check, init, layer, layer_to};
 pub use self::layer::JsonLayer;
+pub use crate::size::ByteSize;

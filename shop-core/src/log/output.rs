@@ -1,36 +1,44 @@
-//! A writer on a thread of its own, with everything counted that goes in, out or nowhere.
+//! A writer on a thread of its own, fed by way of one buffer, with every line counted: written, dropped or failed.
+//!
+//! Lines are gathered for a few milliseconds and written together. A channel that wakes its reader for every line, as
+//! tracing-appender's has it, was measured to cost the emitting task 8 µs a line, five times what making the line costs.
 
-use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-
 use super::config::{LogConfig, Overflow};
+use super::encode::MAX_LINE;
 
-/// What goes into the writer's buffer before it goes to the system; it is flushed whenever nothing waits.
-const BUFFER: usize = 64 << 10;
+/// How long lines are gathered, unless so many bytes of them wait.
+const GATHER: Duration = Duration::from_millis(5);
+const ENOUGH: usize = 256 << 10;
+/// What is kept of a buffer that a burst made large.
+const KEEP: usize = 1 << 20;
 
-/// Counts of one output.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// Lines handed to the writer or dropped.
-    offered: AtomicU64,
-    /// Lines that the writer thread took and wrote.
-    written: AtomicU64,
-    /// Lines that the writer thread took and could not write.
-    failed: AtomicU64,
-    /// Dropped lines that the stream has told of.
-    reported: AtomicU64,
+struct Pending {
+    bytes: Vec<u8>,
+    lines: u64,
+    /// Lines that the writer thread has taken and not yet written.
+    taken: u64,
+    closed: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Output {
-    writer: NonBlocking,
-    dropped: ErrorCounter,
-    counts: Arc<Counts>,
-    queue: u64,
+    pending: Mutex<Pending>,
+    filled: Condvar,
+    emptied: Condvar,
+    limit: usize,
+    overflow: Overflow,
+    written: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+    /// Dropped lines that the stream has told of.
+    reported: AtomicU64,
 }
 
 impl Output {
@@ -38,124 +46,138 @@ impl Output {
         name: &'static str,
         config: &LogConfig,
         writer: impl Write + Send + 'static,
-    ) -> (Arc<Self>, WorkerGuard) {
-        let counts = Arc::new(Counts::default());
-        let counted = Counted {
-            name,
-            inner: BufWriter::with_capacity(BUFFER, writer),
-            counts: counts.clone(),
-        };
-        let (writer, guard) = NonBlockingBuilder::default()
-            .buffered_lines_limit(config.queue.max(1))
-            .lossy(config.overflow == Overflow::Drop)
-            .thread_name(name)
-            .finish(counted);
-        let dropped = writer.error_counter();
-        (
-            Arc::new(Self {
-                writer,
-                dropped,
-                counts,
-                queue: config.queue.max(1) as u64,
-            }),
-            guard,
-        )
+    ) -> io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let limit = usize::try_from(config.queue.0).unwrap_or(usize::MAX).max(MAX_LINE);
+        let output = Arc::new(Self {
+            pending: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            limit,
+            overflow: config.overflow,
+            written: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
+        });
+        let own = output.clone();
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || own.work(name, writer))?;
+        Ok((output, thread))
     }
 
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a line over.
     pub(super) fn send(&self, line: &[u8]) {
-        self.counts.offered.fetch_add(1, Ordering::Relaxed);
-        // Fails only when the writer thread has ended, after the guard: nothing could be done about it any more.
-        let _ = self.writer.clone().write_all(line);
+        let mut pending = self.lock();
+        let full = |pending: &mut Pending| !pending.closed && pending.bytes.len() + line.len() > self.limit;
+        if full(&mut pending) && self.overflow == Overflow::Block {
+            pending = self.emptied.wait_while(pending, full).unwrap_or_else(PoisonError::into_inner);
+        }
+        if pending.closed || full(&mut pending) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let before = pending.bytes.len();
+        pending.bytes.extend_from_slice(line);
+        pending.lines += 1;
+        // The writer thread is woken once for many lines: by the first, and when there are enough.
+        let wake = before == 0 || (before < ENOUGH && pending.bytes.len() >= ENOUGH);
+        drop(pending);
+        if wake {
+            self.filled.notify_one();
+        }
+    }
+
+    fn work(&self, name: &str, mut writer: impl Write) {
+        let mut batch = Vec::new();
+        let mut torn = false;
+        loop {
+            let mut pending = self.lock();
+            pending = self
+                .filled
+                .wait_while(pending, |p| p.bytes.is_empty() && !p.closed)
+                .unwrap_or_else(PoisonError::into_inner);
+            pending = self
+                .filled
+                .wait_timeout_while(pending, GATHER, |p| p.bytes.len() < ENOUGH && !p.closed)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            if pending.bytes.is_empty() {
+                return;
+            }
+            std::mem::swap(&mut batch, &mut pending.bytes);
+            let lines = std::mem::take(&mut pending.lines);
+            pending.taken = lines;
+            drop(pending);
+            self.emptied.notify_all();
+
+            // What a failed write left of a line must not run into the next.
+            let begun = if torn { writer.write_all(b"\n") } else { Ok(()) };
+            let result = begun.and_then(|()| writer.write_all(&batch)).and_then(|()| writer.flush());
+            torn = result.is_err();
+            match result {
+                Ok(()) => self.written.fetch_add(lines, Ordering::Relaxed),
+                Err(error) => self.count_failed(name, lines, &error),
+            };
+            batch.clear();
+            batch.shrink_to(KEEP);
+            self.lock().taken = 0;
+        }
+    }
+
+    /// Told on stderr, never in the stream itself, and not for every line: a full disk must not fill stderr as well.
+    fn count_failed(&self, name: &str, lines: u64, error: &io::Error) -> u64 {
+        let before = self.failed.fetch_add(lines, Ordering::Relaxed);
+        if before == 0 || before / 10_000 != (before + lines) / 10_000 {
+            eprintln!("log: {name}: {} lines could not be written so far: {error}", before + lines);
+        }
+        before
     }
 
     /// Dropped lines that nobody has told of yet, which the caller now does: how many, and how many since the start. Only when
     /// there is room again, since a report that is dropped too would tell nobody.
     pub(super) fn take_dropped(&self) -> Option<(u64, u64)> {
         let dropped = self.dropped();
-        let reported = self.counts.reported.load(Ordering::Relaxed);
-        if dropped <= reported || self.waiting() > self.queue / 2 {
+        let reported = self.reported.load(Ordering::Relaxed);
+        if dropped <= reported || self.lock().bytes.len() > self.limit / 2 {
             return None;
         }
-        let claimed = self
-            .counts
-            .reported
-            .compare_exchange(reported, dropped, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok();
+        let claimed =
+            self.reported.compare_exchange(reported, dropped, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         claimed.then_some((dropped - reported, dropped))
     }
 
-    fn waiting(&self) -> u64 {
-        let done = self.written() + self.failed() + self.dropped();
-        self.counts.offered.load(Ordering::Relaxed).saturating_sub(done)
-    }
-
     pub(super) fn dropped(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
+        self.dropped.load(Ordering::Relaxed)
     }
 
     pub(super) fn written(&self) -> u64 {
-        self.counts.written.load(Ordering::Relaxed)
+        self.written.load(Ordering::Relaxed)
     }
 
     pub(super) fn failed(&self) -> u64 {
-        self.counts.failed.load(Ordering::Relaxed)
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Waits until all that was handed over has been written, or the time is up; says how many lines were not.
-    pub(super) fn settle(&self, within: Duration) -> u64 {
-        let deadline = Instant::now() + within;
+    pub(super) fn settle(&self, deadline: Instant) -> u64 {
         loop {
-            let left = self.waiting();
+            let pending = self.lock();
+            let left = pending.lines + pending.taken;
+            drop(pending);
             if left == 0 || Instant::now() >= deadline {
                 return left;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
 
-/// The writer thread's end. A line that cannot be written is counted and told on stderr, never in the stream itself.
-struct Counted<W: Write> {
-    name: &'static str,
-    inner: BufWriter<W>,
-    counts: Arc<Counts>,
-}
-
-impl<W: Write> Counted<W> {
-    fn failed(&self, lines: u64, error: &io::Error) {
-        let before = self.counts.failed.fetch_add(lines, Ordering::Relaxed);
-        // The first, and then one in a thousand: a full disk must not fill stderr as well.
-        if before.is_multiple_of(1000) {
-            eprintln!(
-                "log: {}: a line cannot be written ({} so far): {error}",
-                self.name,
-                before + lines
-            );
-        }
-    }
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.write_all(line)?;
-        Ok(line.len())
-    }
-
-    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        match self.inner.write_all(line) {
-            Ok(()) => {
-                self.counts.written.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => self.failed(1, &error),
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if let Err(error) = self.inner.flush() {
-            // What is in the buffer stays there and is tried again.
-            self.failed(0, &error);
-        }
-        Ok(())
+    /// Takes nothing more; the writer thread ends when it has written what is left.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+        self.emptied.notify_all();
     }
 }

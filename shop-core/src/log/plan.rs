@@ -33,14 +33,7 @@ const OBJECTS: [&str; 13] = [
     "process",
 ];
 /// A field whose last part contains one of these is not shown.
-const SECRETS: [&str; 6] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "authorization",
-    "api_key",
-];
+const SECRETS: [&str; 6] = ["password", "passwd", "secret", "token", "authorization", "api_key"];
 
 pub(super) fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -106,10 +99,7 @@ impl Plan {
         // A name that is also the beginning of another one is an object, so its value moves inside.
         let all: Vec<Vec<String>> = names.iter().map(|(path, _)| path.clone()).collect();
         for (path, _) in &mut names {
-            if all
-                .iter()
-                .any(|other| other.len() > path.len() && other.starts_with(path))
-            {
+            if all.iter().any(|other| other.len() > path.len() && other.starts_with(path)) {
                 path.push("value".into());
             }
         }
@@ -117,11 +107,7 @@ impl Plan {
         names.sort_by(|(a, a_field), (b, b_field)| {
             let own = |path: &[String]| path == ["event", "id"] || path == ["event", "sequence"];
             let rank = |path: &[String], field: &Option<usize>| {
-                if own(path) {
-                    field.is_some()
-                } else {
-                    field.is_none()
-                }
+                if own(path) { field.is_some() } else { field.is_none() }
             };
             a.cmp(b).then(rank(a, a_field).cmp(&rank(b, b_field)))
         });
@@ -130,44 +116,25 @@ impl Plan {
         for (path, field) in names {
             let taken = last.as_ref() == Some(&path);
             if !taken {
-                let keys = path
-                    .iter()
-                    .map(|key| format!("{}:", serde_json::Value::from(key.as_str())))
-                    .collect();
+                let keys =
+                    path.iter().map(|key| format!("{}:", serde_json::Value::from(key.as_str()))).collect();
                 places.push(Place { keys });
                 last = Some(path);
             }
             if let Some(index) = field {
-                fields[index] = if taken {
-                    (0, Treatment::Skip)
-                } else {
-                    (places.len() - 1, fields[index].1)
-                };
+                fields[index] =
+                    if taken { (0, Treatment::Skip) } else { (places.len() - 1, fields[index].1) };
             }
         }
         let find = |wanted: [&str; 3]| {
-            let keys: Vec<String> = wanted
-                .iter()
-                .filter(|key| !key.is_empty())
-                .map(|key| format!("\"{key}\":"))
-                .collect();
-            places
-                .iter()
-                .position(|place| place.keys == keys)
-                .unwrap_or(usize::MAX)
+            let keys: Vec<String> =
+                wanted.iter().filter(|key| !key.is_empty()).map(|key| format!("\"{key}\":")).collect();
+            places.iter().position(|place| place.keys == keys).unwrap_or(usize::MAX)
         };
         let (event_id, sequence) = (find(["event", "id", ""]), find(["event", "sequence", ""]));
         let (request_id, trace_id) = (find(["http", "request", "id"]), find(["trace", "id", ""]));
         let access_of = metadata.target().strip_suffix("::access");
-        Self {
-            places,
-            fields,
-            event_id,
-            sequence,
-            request_id,
-            trace_id,
-            access_of,
-        }
+        Self { places, fields, event_id, sequence, request_id, trace_id, access_of }
     }
 }
 

@@ -23,16 +23,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(app: App, config: ServerConfig) -> Self {
-        let server = Server::bind_all(&["127.0.0.1:0".parse().unwrap()], app, config)
-            .await
-            .unwrap();
+        let server = Server::bind_all(&["127.0.0.1:0".parse().unwrap()], app, config).await.unwrap();
         let (address, shutdown) = (server.local_addr(), CancellationToken::new());
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self {
-            address,
-            shutdown,
-            running,
-        }
+        Self { address, shutdown, running }
     }
 }
 
@@ -50,10 +44,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -71,11 +62,7 @@ pub(crate) async fn ask(address: SocketAddr, request: &str) -> Answer {
     socket.write_all(request.as_bytes()).await.unwrap();
     let answer = if request.starts_with("HEAD") {
         let (status, headers) = read_head(&mut socket).await.unwrap();
-        Ok(Answer {
-            status,
-            headers,
-            body: String::new(),
-        })
+        Ok(Answer { status, headers, body: String::new() })
     } else {
         read_answer(&mut socket).await
     };
@@ -102,11 +89,7 @@ async fn read_head(socket: &mut TcpStream) -> std::io::Result<Head> {
 /// Reads one answer by its length or its chunks.
 pub(crate) async fn read_answer(socket: &mut TcpStream) -> std::io::Result<Answer> {
     let (status, headers) = read_head(socket).await?;
-    let mut answer = Answer {
-        status,
-        headers,
-        body: String::new(),
-    };
+    let mut answer = Answer { status, headers, body: String::new() };
     let mut body = Vec::new();
     if answer.header("transfer-encoding") == Some("chunked") {
         loop {
@@ -163,12 +146,7 @@ impl Events {
     }
 
     pub(crate) fn left(&self, target: &str) -> usize {
-        self.seen
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|(known, _)| known == target)
-            .count()
+        self.seen.lock().unwrap().iter().filter(|(known, _)| known == target).count()
     }
 }
 
@@ -176,10 +154,7 @@ impl<S: tracing::Subscriber> Layer<S> for Events {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields(Map::new());
         event.record(&mut fields);
-        self.seen
-            .lock()
-            .unwrap()
-            .push((event.metadata().target().to_owned(), fields.0));
+        self.seen.lock().unwrap().push((event.metadata().target().to_owned(), fields.0));
         self.more.notify_one();
     }
 }
