@@ -23,5 +23,5 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let loader = flags.common.loader("").flag("--listen", "gateway.listen", flags.listen.map(|address| [address]));
-    shop::serve("gateway", flags.common.check, loader, shop::servers::gateway)
+    shop::serve("gateway", &[], flags.common.check, loader, shop::servers::gateway)
 }

@@ -34,5 +34,5 @@ fn main() -> ExitCode {
         .flag("--listen", "orders.listen", flags.listen)
         .flag("--store", "orders.store", flags.store)
         .flag("--products-url", "orders.products_url", flags.products_url);
-    shop::serve("orders", flags.common.check, loader, shop::servers::orders)
+    shop::serve("orders", &[], flags.common.check, loader, shop::servers::orders)
 }

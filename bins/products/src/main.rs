@@ -30,5 +30,5 @@ fn main() -> ExitCode {
         .loader("")
         .flag("--listen", "products.listen", flags.listen)
         .flag("--store", "products.store", flags.store);
-    shop::serve("products", flags.common.check, loader, shop::servers::products)
+    shop::serve("products", &[], flags.common.check, loader, shop::servers::products)
 }

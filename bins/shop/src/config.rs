@@ -133,8 +133,8 @@ impl ShopConfig {
         self.process.drain.0
     }
 
-    /// What is well-formed and cannot work.
-    fn violations(&self) -> Vec<Violation> {
+    /// What is well-formed and cannot work. `in_process` are the upstreams that are services of this process.
+    fn violations(&self, in_process: &[&str]) -> Vec<Violation> {
         let mut found = Vec::new();
         if let Err(error) = shop_core::log::check(&self.log) {
             found.push(Violation::new("log.level", error.to_string()));
@@ -145,7 +145,8 @@ impl ShopConfig {
         if self.orders.place_deadline.0.is_zero() {
             found.push(Violation::new("orders.place_deadline", "must be more than 0"));
         }
-        if let Err(errors) = self.gateway().validate() {
+        let services = in_process.iter().map(|name| (*name).to_owned()).collect();
+        if let Err(errors) = self.gateway().validate_with(&services) {
             found.extend(errors.faults().iter().map(|fault| {
                 // `routes[2].upstream` is `routes.2.upstream` here.
                 Violation::new(fault.path.replace('[', ".").replace(']', ""), fault.message.clone())
@@ -178,11 +179,11 @@ impl CommonFlags {
     }
 }
 
-/// Reads the configuration.
+/// Reads the configuration of a process that has the upstreams `in_process` in itself.
 ///
 /// # Errors
 /// Every fault at once, each with its file and line, variable or flag.
-pub fn load(loader: Loader) -> Result<Loaded<ShopConfig>, Failure> {
-    let loaded = loader.load_checked(ShopConfig::violations);
+pub fn load(loader: Loader, in_process: &[&str]) -> Result<Loaded<ShopConfig>, Failure> {
+    let loaded = loader.load_checked(|config: &ShopConfig| config.violations(in_process));
     loaded.map_err(|errors| Failure::Config(format!("bad configuration\n{errors}")))
 }

@@ -28,12 +28,13 @@ pub fn parse<T>(parsed: Result<T, clap::Error>) -> Result<T, ExitCode> {
     })
 }
 
-/// What every server's `main` does with its configuration: check it with nothing bound, then log, serve, drain.
-pub fn serve<S>(name: &'static str, check: bool, loader: Loader, server: S) -> ExitCode
+/// What every server's `main` does with its configuration: check it with nothing bound, then log, serve, drain. `in_process` are
+/// the gateway's upstreams that the process has in itself.
+pub fn serve<S>(name: &'static str, in_process: &[&str], check: bool, loader: Loader, server: S) -> ExitCode
 where
     S: AsyncFnOnce(&ShopConfig, &str, CancellationToken) -> Result<(), Failure>,
 {
-    let loaded = match config::load(loader) {
+    let loaded = match config::load(loader, in_process) {
         Ok(loaded) => loaded,
         Err(failure) => {
             eprintln!("{name}: {failure}");

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use shop::cli::{Check, Doctor, Export, Import, OrderCommand, Outcome};
-use shop::servers::{Up, up};
+use shop::servers::{self, Up, up};
 
 /// Products, orders and a gateway that never oversell and never lose an order.
 #[derive(Parser)]
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Up(up_flags) => {
                 let check = up_flags.common.check;
-                shop::serve("shop", check, up_flags.loader(), up)
+                shop::serve("shop", servers::IN_PROCESS, check, up_flags.loader(), up)
             }
             Command::Import(command) => tool(command.run()),
             Command::Export(command) => tool(command.run()),

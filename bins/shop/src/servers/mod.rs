@@ -19,7 +19,7 @@ pub use gateway::gateway;
 pub use orders::orders;
 pub use products::products;
 pub use stores::StoreUrl;
-pub use up::{Up, up};
+pub use up::{IN_PROCESS, Up, up};
 
 /// What a server shows when it is ready: its name and its addresses.
 #[derive(Debug)]

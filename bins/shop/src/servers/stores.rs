@@ -34,10 +34,10 @@ impl StoreUrl {
     /// Opens it for products; a new SQLite file and its folder are made.
     pub(super) async fn products(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn ProductStore>, Failure> {
         match &self.0 {
-            Kind::Memory => Ok(Arc::new(MemoryProductStore::new(clock))),
+            Kind::Memory => Ok(Arc::new(MemoryProductStore::with_clock(clock))),
             Kind::Sqlite(path) => {
                 make_folder(path)?;
-                let store = SqliteProductStore::connect(&self.to_string(), clock).await;
+                let store = SqliteProductStore::connect_with(&self.to_string(), shop_core::sqlite::SqliteConfig::default(), clock).await;
                 Ok(Arc::new(store.map_err(|error| Failure::fault(&error))?))
             }
         }

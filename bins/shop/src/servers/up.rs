@@ -14,6 +14,9 @@ use shop_products::LocalCatalog;
 use super::{Bound, StoreUrl, bind_admin, gateway, orders, products, serve};
 use crate::config::{CommonFlags, ShopConfig};
 
+/// The gateway's upstreams that `shop up` has in itself.
+pub const IN_PROCESS: &[&str] = &["orders", "products"];
+
 /// Products, orders and the gateway before them, in one process.
 #[derive(Debug, Clone, Args)]
 pub struct Up {
