@@ -15,14 +15,15 @@ use shop_products::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
+    let file = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
 
     // Products keep the catalogue and the stock…
-    let store = SqliteProductStore::connect(folder.path().join("products.db"), clock.clone()).await?;
+    let store = SqliteProductStore::connect(&file("products.db")).await?;
     let products = ProductService::start(Arc::new(store), clock.clone(), ProductServiceConfig::default());
 
     // …and orders reach them through a port: in process here, over REST in separate servers.
-    let store = SqliteOrderStore::connect(folder.path().join("orders.db"), clock.clone()).await?;
+    let store = SqliteOrderStore::connect(&file("orders.db")).await?;
     let catalog = Arc::new(LocalCatalog(products.clone()));
     let orders = OrderService::start(Arc::new(store), catalog, clock, OrderServiceConfig::default());
 

@@ -125,8 +125,9 @@ impl Shop {
     /// A shop on a new SQLite database, with the products of the sales.
     async fn in_process(sales: &Sales, share: f64) -> Result<Self, Fault> {
         let folder = tempfile::tempdir()?;
+        let file = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = SqliteProductStore::connect(folder.path().join("products.db"), clock.clone()).await?;
+        let store = SqliteProductStore::connect(&file("products.db")).await?;
         let products = ProductService::start(Arc::new(store), clock.clone(), ProductServiceConfig::default());
         for seed in sales.products.values() {
             let details = ProductDetails {
@@ -140,7 +141,7 @@ impl Shop {
             };
             products.create(NewProduct { details, on_hand: stock_for(seed.demand, share) }, None).await?;
         }
-        let store = SqliteOrderStore::connect(folder.path().join("orders.db"), clock.clone()).await?;
+        let store = SqliteOrderStore::connect(&file("orders.db")).await?;
         let catalog = Arc::new(LocalCatalog(products.clone()));
         let orders = OrderService::start(Arc::new(store), catalog, clock, OrderServiceConfig::default());
         Ok(Self::InProcess { products, orders, _folder: folder })

@@ -59,11 +59,12 @@ impl Shop {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (products, orders): (Arc<dyn ProductStore>, Arc<dyn OrderStore>) = match backend {
             Backend::Memory => {
-                (Arc::new(MemoryProductStore::new(clock.clone())), Arc::new(MemoryOrderStore::new(clock.clone())))
+                (Arc::new(MemoryProductStore::new()), Arc::new(MemoryOrderStore::new()))
             }
             Backend::Sqlite => {
-                let products = SqliteProductStore::connect(folder.path().join("products.db"), clock.clone()).await;
-                let orders = SqliteOrderStore::connect(folder.path().join("orders.db"), clock.clone()).await;
+                let file = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+                let products = SqliteProductStore::connect(&file("products.db")).await;
+                let orders = SqliteOrderStore::connect(&file("orders.db")).await;
                 (Arc::new(products.expect("opens products")), Arc::new(orders.expect("opens orders")))
             }
         };

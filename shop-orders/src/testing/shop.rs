@@ -54,7 +54,7 @@ impl Shop {
 
     pub(super) async fn open_with(factory: &dyn OrderStoreFactory, config: OrderServiceConfig) -> Self {
         let clock = Arc::new(ManualClock::new(at(0)));
-        let stock = Arc::new(MemoryProductStore::new(clock.clone()));
+        let stock = Arc::new(MemoryProductStore::with_clock(clock.clone()));
         let products = ProductService::start(stock, clock.clone(), ProductServiceConfig::default());
         let store = factory.fresh(clock.clone()).await;
         let catalog = FaultyCatalog::over(Arc::new(LocalCatalog(products.clone())));

@@ -108,7 +108,7 @@ impl Shop {
         http: HttpConfig,
         change: impl FnOnce(&mut OrderServiceConfig),
     ) -> Self {
-        let product_store = Arc::new(MemoryProductStore::new(clock.clone()));
+        let product_store = Arc::new(MemoryProductStore::with_clock(clock.clone()));
         let products = ProductService::start(product_store, clock.clone(), ProductServiceConfig::default());
         let catalog = Arc::new(GatedCatalog::new(LocalCatalog(products.clone())));
         let store = Arc::new(BreakableStore::new(store));

@@ -9,8 +9,8 @@ use shop_core::idempotency::{IdempotencyKey, IdempotencyRecord};
 use shop_core::{Clock, PageRequest, StoreError, StoreResult, SystemClock, Timestamp};
 
 use super::{
-    ChangeSet, Footprint, ProductKey, ProductQuery, ProductSort, ProductSortField, ProductStore, ReservationQuery,
-    Snapshot, SortValue, text,
+    ChangeSet, Footprint, ProductKey, ProductQuery, ProductSort, ProductSortField, ProductStore,
+    ReservationQuery, Snapshot, SortValue, text,
 };
 use crate::{
     Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation, ReservationId, ReservationState, Sku,
@@ -51,13 +51,18 @@ const SORTS: [ProductSortField; 5] = [
 
 impl Default for MemoryProductStore {
     fn default() -> Self {
-        Self::new(Arc::new(SystemClock))
+        Self::new()
     }
 }
 
 impl MemoryProductStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
     /// An empty store whose time is this clock's.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self { state: Arc::default(), clock }
     }
 
@@ -81,7 +86,11 @@ impl ProductStore for MemoryProductStore {
         Ok(())
     }
 
-    async fn products(&self, query: &ProductQuery, page: &PageRequest<ProductKey>) -> StoreResult<Vec<Product>> {
+    async fn products(
+        &self,
+        query: &ProductQuery,
+        page: &PageRequest<ProductKey>,
+    ) -> StoreResult<Vec<Product>> {
         let state = self.state();
         let asked = text::words_asked(query);
         let found = state.in_order(query.sort, page.after.as_ref());
@@ -124,7 +133,8 @@ impl ProductStore for MemoryProductStore {
         let last = page.after.map_or(Bound::Included((product, AdjustmentId(Uuid::max()))), |id| {
             Bound::Excluded((product, id))
         });
-        let found = state.adjustments.range((Bound::Included(first), last)).rev().map(|(_, adjustment)| adjustment);
+        let found =
+            state.adjustments.range((Bound::Included(first), last)).rev().map(|(_, adjustment)| adjustment);
         Ok(found.take(page.limit.get() + 1).cloned().collect())
     }
 
@@ -169,7 +179,8 @@ fn matches(query: &ProductQuery, asked: &[String], product: &Product) -> bool {
 fn has_words(asked: &[String], product: &Product) -> bool {
     let Some((last, whole)) = asked.split_last() else { return true };
     let words = text::words_of(product);
-    whole.iter().all(|word| words.binary_search(word).is_ok()) && words.iter().any(|word| word.starts_with(last))
+    whole.iter().all(|word| words.binary_search(word).is_ok())
+        && words.iter().any(|word| word.starts_with(last))
 }
 
 impl State {
@@ -205,7 +216,9 @@ impl State {
         let holds = self.products_hold(changes)
             && changes.stock.iter().all(|change| {
                 self.products.get(&change.product_id).is_some_and(|product| {
-                    let same = change.expected_edited_version.is_none_or(|version| product.edited_version == version);
+                    let same = change
+                        .expected_edited_version
+                        .is_none_or(|version| product.edited_version == version);
                     same && product.stock.changed(change.on_hand, change.allocated).is_some()
                 })
             })
@@ -222,12 +235,16 @@ impl State {
     }
 
     fn products_hold(&self, changes: &ChangeSet) -> bool {
-        let edits: HashMap<_, _> = changes.edited.iter().map(|edit| (edit.product.id, &edit.product)).collect();
+        let edits: HashMap<_, _> =
+            changes.edited.iter().map(|edit| (edit.product.id, &edit.product)).collect();
         let versions = changes.edited.iter().all(|edit| {
-            self.products.get(&edit.product.id).is_some_and(|product| product.version == edit.expected_version)
+            self.products
+                .get(&edit.product.id)
+                .is_some_and(|product| product.version == edit.expected_version)
         });
         let new = changes.created.iter().all(|product| !self.products.contains_key(&product.id));
-        let sound = changes.created.iter().chain(edits.values().copied()).all(|p| p.stock.changed(0, 0).is_some());
+        let sound =
+            changes.created.iter().chain(edits.values().copied()).all(|p| p.stock.changed(0, 0).is_some());
         // SKUs as they will be, when those that this very change set frees are free.
         let mut taken = HashSet::new();
         let unique = changes
@@ -282,7 +299,9 @@ impl State {
     }
 
     fn unlist(&mut self, id: ProductId) {
-        let Some(product) = self.products.get(&id).filter(|product| product.deleted_at.is_none()) else { return };
+        let Some(product) = self.products.get(&id).filter(|product| product.deleted_at.is_none()) else {
+            return;
+        };
         self.skus.remove(&product.details.sku);
         for (field, places) in SORTS.into_iter().zip(&mut self.sorted) {
             places.remove(&place(product, field));

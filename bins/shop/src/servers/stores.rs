@@ -37,7 +37,7 @@ impl StoreUrl {
             Kind::Memory => Ok(Arc::new(MemoryProductStore::with_clock(clock))),
             Kind::Sqlite(path) => {
                 make_folder(path)?;
-                let store = SqliteProductStore::connect_with(&self.to_string(), shop_core::sqlite::SqliteConfig::default(), clock).await;
+                let store = SqliteProductStore::connect_with(&self.to_string(), SqliteConfig::default(), clock).await;
                 Ok(Arc::new(store.map_err(|error| Failure::fault(&error))?))
             }
         }

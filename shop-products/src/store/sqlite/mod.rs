@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shop_core::sqlite::{Query, SqliteConfig, SqliteDb, TransactionFuture, classified};
-use shop_core::{Clock, PageRequest, StoreResult, Timestamp};
+use shop_core::{SystemClock, Clock, PageRequest, StoreResult, Timestamp};
 use sqlx::Executor as _;
 
-use super::{
-    ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
-};
+use super::{ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot};
 use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
 
 mod commit;
@@ -34,15 +32,15 @@ impl SqliteProductStore {
     ///
     /// # Errors
     /// If the file cannot be opened, is no database, or was written by a newer version.
-    pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> StoreResult<Self> {
-        Self::connect_with(url, clock, SqliteConfig::default()).await
+    pub async fn connect(url: &str) -> StoreResult<Self> {
+        Self::connect_with(url, SqliteConfig::default(), Arc::new(SystemClock)).await
     }
 
-    /// [`connect`](Self::connect) with other connections and caches than the default.
+    /// [`connect`](Self::connect) with settings and a clock.
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect).
-    pub async fn connect_with(url: &str, clock: Arc<dyn Clock>, config: SqliteConfig) -> StoreResult<Self> {
+    pub async fn connect_with(url: &str, config: SqliteConfig, clock: Arc<dyn Clock>) -> StoreResult<Self> {
         let db = SqliteDb::open(url, schema::SCHEMA, config).await?;
         Ok(Self { db, clock })
     }
@@ -65,7 +63,8 @@ impl ProductStore for SqliteProductStore {
         };
         load::read(&self.db, &mut found, load::query(footprint, now)).await?;
         // Reservations bring the products of their lines with them, in a second step that a hold rarely needs.
-        let lines = found.reservations.values().flat_map(|held| held.lines.iter().map(|line| line.product_id));
+        let lines =
+            found.reservations.values().flat_map(|held| held.lines.iter().map(|line| line.product_id));
         let missing: BTreeSet<ProductId> = lines.filter(|id| !found.products.contains_key(id)).collect();
         if !missing.is_empty() {
             let footprint = Footprint { products: missing, ..Footprint::default() };
@@ -78,7 +77,11 @@ impl ProductStore for SqliteProductStore {
         self.db.commit("commit products", commit::script(changes)?).await
     }
 
-    async fn products(&self, query: &ProductQuery, page: &PageRequest<ProductKey>) -> StoreResult<Vec<Product>> {
+    async fn products(
+        &self,
+        query: &ProductQuery,
+        page: &PageRequest<ProductKey>,
+    ) -> StoreResult<Vec<Product>> {
         let filter = list::Filter::of(&self.db, query).await?;
         let found = self.db.read("list products", list::products(query, &filter, page)).await?;
         found.iter().map(|row| rows::product(row, 0)).collect()
