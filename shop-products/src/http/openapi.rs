@@ -52,10 +52,7 @@ const ALWAYS: [(u16, &str); 5] = [
     (400, "Malformed: the body, a header, a parameter or the path"),
     (408, "The body did not arrive in time"),
     (413, "The body is too large"),
-    (
-        500,
-        "A fault of the service; the cause is in its log, under `request_id`",
-    ),
+    (500, "A fault of the service; the cause is in its log, under `request_id`"),
     (503, "`unavailable`: the store cannot be used for now"),
 ];
 const NOT_FOUND: (u16, &str) = (404, "`not_found`");
@@ -89,32 +86,18 @@ const PLAIN: Extras = Extras {
 fn extras(operation: &str) -> Extras {
     match operation {
         "createProduct" => Extras {
-            problems: &[
-                (409, "`duplicate_sku`; `idempotency_key_in_flight`"),
-                MEDIA_TYPE,
-                INVALID,
-            ],
+            problems: &[(409, "`duplicate_sku`; `idempotency_key_in_flight`"), MEDIA_TYPE, INVALID],
             key: true,
             tagged: true,
             located: true,
             ..PLAIN
         },
         "listProducts" | "listReservations" => Extras { paged: true, ..PLAIN },
-        "listAdjustments" => Extras {
-            problems: &[NOT_FOUND],
-            paged: true,
-            ..PLAIN
-        },
-        "getProduct" | "getStock" | "getReservation" => Extras {
-            problems: &[NOT_FOUND],
-            if_none_match: true,
-            tagged: true,
-            ..PLAIN
-        },
-        "getAdjustment" => Extras {
-            problems: &[NOT_FOUND],
-            ..PLAIN
-        },
+        "listAdjustments" => Extras { problems: &[NOT_FOUND], paged: true, ..PLAIN },
+        "getProduct" | "getStock" | "getReservation" => {
+            Extras { problems: &[NOT_FOUND], if_none_match: true, tagged: true, ..PLAIN }
+        }
+        "getAdjustment" => Extras { problems: &[NOT_FOUND], ..PLAIN },
         "replaceProduct" | "patchProduct" => Extras {
             problems: &[
                 NOT_FOUND,
@@ -128,15 +111,8 @@ fn extras(operation: &str) -> Extras {
             tagged: true,
             ..PLAIN
         },
-        "deleteProduct" => Extras {
-            problems: &[NOT_FOUND, STALE, NEEDS_TAG],
-            if_match: true,
-            ..PLAIN
-        },
-        "checkStock" => Extras {
-            problems: &[MEDIA_TYPE, (422, "`invalid`, with every fault")],
-            ..PLAIN
-        },
+        "deleteProduct" => Extras { problems: &[NOT_FOUND, STALE, NEEDS_TAG], if_match: true, ..PLAIN },
+        "checkStock" => Extras { problems: &[MEDIA_TYPE, (422, "`invalid`, with every fault")], ..PLAIN },
         "adjustStock" => Extras {
             problems: &[
                 NOT_FOUND,
@@ -151,10 +127,7 @@ fn extras(operation: &str) -> Extras {
         },
         "hold" => Extras {
             problems: &[
-                (
-                    409,
-                    "`insufficient_stock`, with every short line in `lines`; `reservation_released`",
-                ),
+                (409, "`insufficient_stock`, with every short line in `lines`; `reservation_released`"),
                 MEDIA_TYPE,
                 (
                     422,
@@ -176,24 +149,14 @@ fn extras(operation: &str) -> Extras {
         },
         "releaseReservation" => Extras {
             problems: &[
-                (
-                    409,
-                    "`reservation_released`: it is fulfilled; `idempotency_key_in_flight`",
-                ),
+                (409, "`reservation_released`: it is fulfilled; `idempotency_key_in_flight`"),
                 (422, "`idempotency_key_reused`"),
             ],
             key: true,
             ..PLAIN
         },
-        "settle" => Extras {
-            problems: &[IN_FLIGHT, MEDIA_TYPE, INVALID],
-            key: true,
-            ..PLAIN
-        },
-        "importProducts" => Extras {
-            problems: &[MEDIA_TYPE],
-            ..PLAIN
-        },
+        "settle" => Extras { problems: &[IN_FLIGHT, MEDIA_TYPE, INVALID], key: true, ..PLAIN },
+        "importProducts" => Extras { problems: &[MEDIA_TYPE], ..PLAIN },
         _ => PLAIN,
     }
 }
@@ -203,13 +166,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     document.info.version = env!("CARGO_PKG_VERSION").into();
     for item in document.paths.paths.values_mut() {
-        let operations = [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.delete,
-            &mut item.patch,
-        ];
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in operations.into_iter().flatten() {
             let extras = extras(operation.operation_id.as_deref().unwrap_or_default());
             complete(operation, &extras);
@@ -220,10 +177,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 fn complete(operation: &mut Operation, extras: &Extras) {
     for (status, description) in extras.problems {
-        operation
-            .responses
-            .responses
-            .insert(status.to_string(), RefOr::T(problem(description)));
+        operation.responses.responses.insert(status.to_string(), RefOr::T(problem(description)));
     }
     let mut parameters = Vec::new();
     if extras.key {
@@ -232,36 +186,19 @@ fn complete(operation: &mut Operation, extras: &Extras) {
         parameters.push(header("Idempotency-Key", description, KeyText::schema()));
     }
     if extras.if_match {
-        parameters.push(header(
-            "If-Match",
-            "Only if the product is as it was seen.",
-            TagsText::schema(),
-        ));
+        parameters.push(header("If-Match", "Only if the product is as it was seen.", TagsText::schema()));
     }
     if extras.if_none_match {
-        parameters.push(header(
-            "If-None-Match",
-            "Only if it is not as it was seen.",
-            TagsText::schema(),
-        ));
+        parameters.push(header("If-None-Match", "Only if it is not as it was seen.", TagsText::schema()));
         let not_modified = ResponseBuilder::new().description("It is as it was seen").build();
-        operation
-            .responses
-            .responses
-            .insert("304".into(), RefOr::T(not_modified));
+        operation.responses.responses.insert("304".into(), RefOr::T(not_modified));
     }
-    operation
-        .parameters
-        .get_or_insert_default()
-        .extend(parameters.into_iter().map(RefOr::T));
+    operation.parameters.get_or_insert_default().extend(parameters.into_iter().map(RefOr::T));
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let good = status.starts_with('2');
         let mut add = |name: &str, description: &str, pattern: &str| {
-            let text = ObjectBuilder::new()
-                .schema_type(Type::String)
-                .pattern(Some(pattern))
-                .build();
+            let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build();
             let header = HeaderBuilder::new()
                 .schema(Some(Schema::Object(text)))
                 .description(Some(description))
@@ -278,11 +215,7 @@ fn complete(operation: &mut Operation, extras: &Extras) {
             add("Link", "The next page, if there is one.", "^<.+>; rel=\"next\"$");
         }
         if extras.key && good {
-            add(
-                "Idempotency-Replayed",
-                "The stored answer to an earlier request with this key.",
-                "^true$",
-            );
+            add("Idempotency-Replayed", "The stored answer to an earlier request with this key.", "^true$");
         }
     }
 }
@@ -300,8 +233,5 @@ fn header(name: &str, description: &str, schema: RefOr<Schema>) -> Parameter {
 fn problem(description: &str) -> Response {
     let schema = Ref::from_schema_name(ProblemSchema::name());
     let content = ContentBuilder::new().schema(Some(schema)).build();
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", content)
-        .build()
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
 }

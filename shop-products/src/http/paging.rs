@@ -20,18 +20,11 @@ pub(super) fn page<K: DeserializeOwned>(
             _ => return Err(refused()),
         },
     };
-    Ok(PageRequest {
-        limit: limit.unwrap_or_default(),
-        after,
-    })
+    Ok(PageRequest { limit: limit.unwrap_or_default(), after })
 }
 
 fn refused() -> Problem {
-    let fault = FieldError::new(
-        "?cursor",
-        "invalid_cursor",
-        "is not a cursor of this list in this order",
-    );
+    let fault = FieldError::new("?cursor", "invalid_cursor", "is not a cursor of this list in this order");
     Problem {
         errors: vec![fault],
         ..Problem::new(400, "invalid_query", "The query is not valid")
@@ -43,11 +36,9 @@ fn refused() -> Problem {
 pub(super) fn linked(response: Response, request: &Request, next: Option<&Cursor>) -> Response {
     match next {
         None => response,
-        Some(cursor) => response.with_next(&next_uri(
-            request.path(),
-            request.uri().query().unwrap_or(""),
-            cursor,
-        )),
+        Some(cursor) => {
+            response.with_next(&next_uri(request.path(), request.uri().query().unwrap_or(""), cursor))
+        }
     }
 }
 

@@ -142,11 +142,7 @@ pub(super) struct ReservationParams {
 
 impl ReservationParams {
     pub(super) fn query(&mut self) -> ReservationQuery {
-        ReservationQuery {
-            state: self.state,
-            owner: self.owner.take(),
-            created_before: self.created_before,
-        }
+        ReservationQuery { state: self.state, owner: self.owner.take(), created_before: self.created_before }
     }
 }
 
@@ -193,9 +189,7 @@ pub(super) enum Format {
 
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limit>, D::Error> {
     let rows = u16::deserialize(deserializer)?;
-    Limit::new(rows)
-        .map(Some)
-        .ok_or_else(|| serde::de::Error::custom("must be 1 to 500"))
+    Limit::new(rows).map(Some).ok_or_else(|| serde::de::Error::custom("must be 1 to 500"))
 }
 
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -226,9 +220,7 @@ fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::E
     let text = String::deserialize(deserializer)?;
     match format!("{text} CLF").parse::<Money>() {
         Ok(price) if price.minor() >= 0 => Ok(Some(price.minor())),
-        _ => Err(serde::de::Error::custom(
-            "must be a decimal of at most 4 decimals, not negative",
-        )),
+        _ => Err(serde::de::Error::custom("must be a decimal of at most 4 decimals, not negative")),
     }
 }
 
@@ -247,17 +239,8 @@ mod tests {
     fn prices_are_ten_thousandths() {
         let mut params: ListParams = from_query_str("price_min=19.9&price_max=20&sort=-price&q=").unwrap();
         let query = params.query();
-        assert_eq!(
-            (query.price_min, query.price_max, query.text),
-            (Some(199_000), Some(200_000), None)
-        );
-        assert_eq!(
-            query.sort,
-            ProductSort {
-                field: ProductSortField::Price,
-                descending: true
-            }
-        );
+        assert_eq!((query.price_min, query.price_max, query.text), (Some(199_000), Some(200_000), None));
+        assert_eq!(query.sort, ProductSort { field: ProductSortField::Price, descending: true });
     }
 
     #[test]

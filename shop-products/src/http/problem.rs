@@ -22,19 +22,12 @@ impl From<ProductError> for Problem {
             ProductError::Invalid(faults) => Self::invalid(faults),
             ProductError::InsufficientStock(lines) => {
                 Self::new(409, "insufficient_stock", "Not enough stock")
-                    .detail(counted(
-                        lines.len(),
-                        "product does",
-                        "products do",
-                        "not have enough",
-                    ))
+                    .detail(counted(lines.len(), "product does", "products do", "not have enough"))
                     .with("lines", lines)
             }
             ProductError::BelowAllocated { on_hand, allocated } => {
                 Self::new(409, "below_allocated", "More is allocated than would be on hand")
-                    .detail(format!(
-                        "{on_hand} would be on hand, but {allocated} are allocated"
-                    ))
+                    .detail(format!("{on_hand} would be on hand, but {allocated} are allocated"))
                     .with("on_hand", on_hand)
                     .with("allocated", allocated)
             }
@@ -56,17 +49,13 @@ impl From<ProductError> for Problem {
                 Self::new(422, "reservation_mismatch", "The reservation holds other lines")
                     .detail("this id was used for another hold")
             }
-            ProductError::KeyReused => Self::new(
-                422,
-                "idempotency_key_reused",
-                "The key was used for another request",
-            ),
-            ProductError::KeyInFlight => Self::new(
-                409,
-                "idempotency_key_in_flight",
-                "A request with this key is being worked on",
-            )
-            .retry_after(RETRY_AFTER),
+            ProductError::KeyReused => {
+                Self::new(422, "idempotency_key_reused", "The key was used for another request")
+            }
+            ProductError::KeyInFlight => {
+                Self::new(409, "idempotency_key_in_flight", "A request with this key is being worked on")
+                    .retry_after(RETRY_AFTER)
+            }
             ProductError::Unavailable(source) => {
                 tracing::warn!(error.message = source.chain(), "products are unavailable");
                 Self::new(503, "unavailable", "Products are unavailable for now").retry_after(RETRY_AFTER)
@@ -88,16 +77,8 @@ pub(super) fn faults_of(problem: Problem) -> Vec<FieldError> {
     if !problem.errors.is_empty() {
         return problem.errors;
     }
-    let detail = if problem.detail.is_empty() {
-        problem.title.into_owned()
-    } else {
-        problem.detail
-    };
-    vec![FieldError {
-        pointer: String::new(),
-        code: problem.code,
-        detail,
-    }]
+    let detail = if problem.detail.is_empty() { problem.title.into_owned() } else { problem.detail };
+    vec![FieldError { pointer: String::new(), code: problem.code, detail }]
 }
 
 #[cfg(test)]
@@ -119,35 +100,12 @@ mod tests {
         for (error, status, code) in [
             (ProductError::NotFound, 404, "not_found"),
             (ProductError::DuplicateSku, 409, "duplicate_sku"),
-            (
-                ProductError::VersionMismatch { current: 3 },
-                412,
-                "version_mismatch",
-            ),
-            (
-                ProductError::Invalid(vec![FieldError::new("/name", "required", "x")]),
-                422,
-                "invalid",
-            ),
-            (
-                ProductError::InsufficientStock(vec![short]),
-                409,
-                "insufficient_stock",
-            ),
-            (
-                ProductError::BelowAllocated {
-                    on_hand: 1,
-                    allocated: 2,
-                },
-                409,
-                "below_allocated",
-            ),
+            (ProductError::VersionMismatch { current: 3 }, 412, "version_mismatch"),
+            (ProductError::Invalid(vec![FieldError::new("/name", "required", "x")]), 422, "invalid"),
+            (ProductError::InsufficientStock(vec![short]), 409, "insufficient_stock"),
+            (ProductError::BelowAllocated { on_hand: 1, allocated: 2 }, 409, "below_allocated"),
             (ProductError::UnknownProducts(Vec::new()), 422, "unknown_product"),
-            (
-                ProductError::ReservationReleased(ReservationState::Released),
-                409,
-                "reservation_released",
-            ),
+            (ProductError::ReservationReleased(ReservationState::Released), 409, "reservation_released"),
             (ProductError::OtherLines, 422, "reservation_mismatch"),
             (ProductError::KeyReused, 422, "idempotency_key_reused"),
             (ProductError::KeyInFlight, 409, "idempotency_key_in_flight"),
@@ -157,16 +115,9 @@ mod tests {
             let retryable = error.is_retryable();
             let problem = Problem::from(error);
             assert_eq!((problem.status, &*problem.code), (status, code));
-            assert_eq!(
-                (problem.retryable, problem.retry_after.is_some()),
-                (retryable, retryable),
-                "{code}"
-            );
+            assert_eq!((problem.retryable, problem.retry_after.is_some()), (retryable, retryable), "{code}");
             let body = String::from_utf8(problem.to_json("r")).unwrap();
-            assert!(
-                !body.contains("secret") && !body.contains("commit stock"),
-                "{body}"
-            );
+            assert!(!body.contains("secret") && !body.contains("commit stock"), "{body}");
         }
     }
 }

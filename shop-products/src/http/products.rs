@@ -33,12 +33,7 @@ pub(super) async fn create(api: Arc<Api>, mut request: Request) -> Result<Respon
 
 fn created(product: &Product) -> StoredAnswer {
     let location = format!("/v1/products/{}", product.id);
-    stored(
-        StatusCode::CREATED,
-        Some(location),
-        Some(product.version),
-        &ProductBody::from(product),
-    )
+    stored(StatusCode::CREATED, Some(location), Some(product.version), &ProductBody::from(product))
 }
 
 /// List products
@@ -57,16 +52,8 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Response, Pr
         None => None,
     };
     let data = found.data.iter().map(ProductBody::from).collect();
-    let body = ProductPage {
-        data,
-        next_cursor: found.next_cursor,
-        total,
-    };
-    Ok(linked(
-        reply::json(StatusCode::OK, &body)?,
-        &request,
-        body.next_cursor.as_ref(),
-    ))
+    let body = ProductPage { data, next_cursor: found.next_cursor, total };
+    Ok(linked(reply::json(StatusCode::OK, &body)?, &request, body.next_cursor.as_ref()))
 }
 
 /// Whether a cursor is one of this list in this order.
@@ -107,11 +94,7 @@ pub(super) async fn replace(api: Arc<Api>, mut request: Request) -> Result<Respo
     let expected = expected(&api, &request)?;
     let Json { value, .. } = request.json::<DetailsBody>().await?;
     let details = value.into_details().map_err(ProductError::Invalid)?;
-    answer(
-        &api.service
-            .edit(&product, expected, ProductEditRequest::Replace(details))
-            .await?,
-    )
+    answer(&api.service.edit(&product, expected, ProductEditRequest::Replace(details)).await?)
 }
 
 /// Change some of a product's details
@@ -127,11 +110,7 @@ pub(super) async fn patch(api: Arc<Api>, mut request: Request) -> Result<Respons
     let expected = expected(&api, &request)?;
     let Json { value, .. } = request.merge_patch::<PatchBody>().await?;
     let patch = value.into_patch().map_err(ProductError::Invalid)?;
-    answer(
-        &api.service
-            .edit(&product, expected, ProductEditRequest::Patch(patch))
-            .await?,
-    )
+    answer(&api.service.edit(&product, expected, ProductEditRequest::Patch(patch)).await?)
 }
 
 /// Delete a product
@@ -162,10 +141,7 @@ fn expected(api: &Api, request: &Request) -> Result<Option<Vec<u64>>, Problem> {
             let strong = tags.into_iter().filter(|tag| !tag.weak);
             let versions = strong.filter_map(|tag| {
                 // "+1" and "01" would parse too, but are not tags that we give.
-                tag.tag
-                    .parse()
-                    .ok()
-                    .filter(|version: &u64| version.to_string() == tag.tag)
+                tag.tag.parse().ok().filter(|version: &u64| version.to_string() == tag.tag)
             });
             Ok(Some(versions.collect()))
         }

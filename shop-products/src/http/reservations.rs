@@ -38,17 +38,9 @@ pub(super) async fn hold(api: Arc<Api>, mut request: Request) -> Result<Response
     let wanted = value.into_request(id).map_err(ProductError::Invalid)?;
     let (held, fresh) = api.service.hold(&wanted).await?;
     let (version, location) = (version(&held), format!("/v1/reservations/{id}"));
-    let status = if fresh {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     let response = reply::json(status, &ReservationBody::from(held))?.with_etag(version);
-    Ok(if fresh {
-        response.with_location(&location)
-    } else {
-        response
-    })
+    Ok(if fresh { response.with_location(&location) } else { response })
 }
 
 /// Get a reservation
@@ -77,14 +69,11 @@ fn version(held: &Reservation) -> u64 {
         ReservationState::Released => 2,
         ReservationState::Fulfilled => 3,
     };
-    let parts = [state, held.updated_at.as_millis()]
-        .into_iter()
-        .chain(held.lines.iter().map(|line| line.quantity));
+    let parts =
+        [state, held.updated_at.as_millis()].into_iter().chain(held.lines.iter().map(|line| line.quantity));
     parts
         .flat_map(i64::to_le_bytes)
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// List reservations, oldest first
@@ -99,15 +88,8 @@ pub(super) async fn list(api: Arc<Api>, request: Request) -> Result<Response, Pr
     let page = page(params.limit, params.cursor.take(), |_| true)?;
     let found = api.service.reservations(&query, &page).await?;
     let data = found.data.into_iter().map(ReservationBody::from).collect();
-    let body = ReservationPage {
-        data,
-        next_cursor: found.next_cursor,
-    };
-    Ok(linked(
-        reply::json(StatusCode::OK, &body)?,
-        &request,
-        body.next_cursor.as_ref(),
-    ))
+    let body = ReservationPage { data, next_cursor: found.next_cursor };
+    Ok(linked(reply::json(StatusCode::OK, &body)?, &request, body.next_cursor.as_ref()))
 }
 
 /// Commit a reservation; safe to repeat
@@ -150,17 +132,7 @@ async fn settle_one(
         from_json_slice::<Nothing>(&raw)?;
     }
     let keyed = api.keyed(&request, &raw, answer)?;
-    let outcomes = match api
-        .service
-        .settle(
-            &[Settlement {
-                reservation_id,
-                action,
-            }],
-            keyed,
-        )
-        .await?
-    {
+    let outcomes = match api.service.settle(&[Settlement { reservation_id, action }], keyed).await? {
         Answered::Fresh(outcomes) => outcomes,
         Answered::Replayed(answer) => return Ok(reply::replayed(&answer)),
     };
@@ -209,8 +181,6 @@ pub(super) async fn settle(api: Arc<Api>, mut request: Request) -> Result<Respon
 }
 
 fn settled(outcomes: &Vec<SettleOutcome>) -> StoredAnswer {
-    let body = OutcomesBody {
-        outcomes: outcomes.iter().map(OutcomeBody::from).collect(),
-    };
+    let body = OutcomesBody { outcomes: outcomes.iter().map(OutcomeBody::from).collect() };
     stored(StatusCode::OK, None, None, &body)
 }

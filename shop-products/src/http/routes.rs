@@ -28,9 +28,7 @@ pub(super) struct Api {
 /// # }
 /// ```
 pub fn app(service: ProductService, config: ProductsHttpConfig) -> App {
-    router(service, config)
-        .openapi(&openapi::document())
-        .into_app(shop_core::service!("products"))
+    router(service, config).openapi(&openapi::document()).into_app(shop_core::service!("products"))
 }
 
 pub(super) fn router(service: ProductService, config: ProductsHttpConfig) -> Router<Arc<Api>> {
@@ -46,10 +44,7 @@ pub(super) fn router(service: ProductService, config: ProductsHttpConfig) -> Rou
         .get("/v1/products/{id}/stock", stock::get)
         .get("/v1/products/{id}/stock/adjustments", stock::adjustments)
         .post("/v1/products/{id}/stock/adjustments", stock::adjust)
-        .get(
-            "/v1/products/{id}/stock/adjustments/{adjustment_id}",
-            stock::adjustment,
-        )
+        .get("/v1/products/{id}/stock/adjustments/{adjustment_id}", stock::adjustment)
         .post("/v1/stock/check", stock::check)
         .get("/v1/reservations", reservations::list)
         .post("/v1/reservations/settle", reservations::settle)
@@ -72,11 +67,9 @@ impl Api {
     ) -> Result<Option<Keyed<T>>, Problem> {
         match request.idempotency(body)? {
             Some(idempotency) => Ok(Some(keyed(idempotency, answer))),
-            None if self.config.require_idempotency_key => Err(Problem::new(
-                400,
-                "idempotency_key_required",
-                "An Idempotency-Key is needed",
-            )),
+            None if self.config.require_idempotency_key => {
+                Err(Problem::new(400, "idempotency_key_required", "An Idempotency-Key is needed"))
+            }
             None => Ok(None),
         }
     }
@@ -93,9 +86,7 @@ fn keyed<T>(idempotency: Idempotency, answer: fn(&T) -> StoredAnswer) -> Keyed<T
 pub(super) fn product_ref(request: &Request) -> Result<ProductRef, Problem> {
     let text = request.param("id");
     match text.strip_prefix("sku:") {
-        Some(sku) => validate::sku(sku, "/id")
-            .map(ProductRef::Sku)
-            .map_err(invalid_path),
+        Some(sku) => validate::sku(sku, "/id").map(ProductRef::Sku).map_err(invalid_path),
         None => request.param_as("id").map(ProductRef::Id),
     }
 }
@@ -123,5 +114,39 @@ pub(super) fn stored<T: serde::Serialize>(
         location,
         etag: version.map(|version| format!("\"{version}\"")),
         body: serde_json::to_string(body).expect("wire bodies are plain data"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use shop_core::SystemClock;
+
+    use super::*;
+    use crate::ProductServiceConfig;
+    use crate::store::memory::MemoryProductStore;
+
+    #[tokio::test]
+    async fn every_route_is_described_and_nothing_else() {
+        let store = Arc::new(MemoryProductStore::new(Arc::new(SystemClock)));
+        let service = ProductService::start(store, Arc::new(SystemClock), ProductServiceConfig::default());
+        let router = router(service, ProductsHttpConfig::default());
+        let routes: BTreeSet<_> = router.routes().map(|(method, path)| format!("{method} {path}")).collect();
+        let mut described = BTreeSet::new();
+        for (path, item) in &openapi::document().paths.paths {
+            for (method, operation) in [
+                ("GET", &item.get),
+                ("PUT", &item.put),
+                ("POST", &item.post),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+            ] {
+                if operation.is_some() {
+                    described.insert(format!("{method} {path}"));
+                }
+            }
+        }
+        assert_eq!(routes, described);
     }
 }

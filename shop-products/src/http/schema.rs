@@ -38,18 +38,12 @@ fn number(description: &str, min: i64, max: i64) -> ObjectBuilder {
 
 fn time(description: &str) -> ObjectBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some(description))
-        .format(Some(format))
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description)).format(Some(format))
 }
 
 fn uuid(description: &str) -> ObjectBuilder {
     let format = SchemaFormat::Custom("uuid".into());
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some(description))
-        .format(Some(format))
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description)).format(Some(format))
 }
 
 fn names(description: &str, names: &[&str]) -> ObjectBuilder {
@@ -136,13 +130,8 @@ pub(crate) struct Delta;
 impl PartialSchema for Delta {
     fn schema() -> RefOr<Schema> {
         let range = |min, max| number("", min, max).description(None::<String>);
-        let both = OneOfBuilder::new()
-            .item(range(1, Stock::MAX))
-            .item(range(-Stock::MAX, -1));
-        RefOr::T(Schema::OneOf(
-            both.description(Some("Units added; negative takes away."))
-                .build(),
-        ))
+        let both = OneOfBuilder::new().item(range(1, Stock::MAX)).item(range(-Stock::MAX, -1));
+        RefOr::T(Schema::OneOf(both.description(Some("Units added; negative takes away.")).build()))
     }
 }
 
@@ -170,9 +159,7 @@ impl PartialSchema for LineSchema {
         let both = OneOfBuilder::new()
             .item(by("product_id", ProductIdText::schema()))
             .item(by("sku", SkuText::schema()));
-        RefOr::T(Schema::OneOf(
-            both.description(Some("Which product, and how many.")).build(),
-        ))
+        RefOr::T(Schema::OneOf(both.description(Some("Which product, and how many.")).build()))
     }
 }
 
@@ -194,21 +181,14 @@ impl PartialSchema for PriceSchema {
                 by_scale[usize::from(currency.exponent().unwrap_or(0)).min(4)].push(code);
             }
         }
-        let variants = by_scale
-            .into_iter()
-            .enumerate()
-            .filter(|(_, codes)| !codes.is_empty());
+        let variants = by_scale.into_iter().enumerate().filter(|(_, codes)| !codes.is_empty());
         let one_of = variants.fold(OneOfBuilder::new(), |one_of, (scale, codes)| {
             let pattern = match scale {
                 0 => "^(0|[1-9][0-9]{0,13})$".to_owned(),
                 n => format!(r"^(0|[1-9][0-9]{{0,13}})(\.[0-9]{{1,{n}}})?$"),
             };
-            let amount = ObjectBuilder::new()
-                .schema_type(Type::String)
-                .pattern(Some(pattern));
-            let currency = ObjectBuilder::new()
-                .schema_type(Type::String)
-                .enum_values(Some(codes));
+            let amount = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+            let currency = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes));
             one_of.item(
                 ObjectBuilder::new()
                     .title(Some(format!("currencies of {scale} decimals")))
@@ -233,9 +213,7 @@ impl ToSchema for PriceSchema {
 /// All there could be.
 fn codes() -> impl Iterator<Item = String> {
     let letters = b'A'..=b'Z';
-    let pairs = letters
-        .clone()
-        .flat_map(move |a| letters.clone().map(move |b| (a, b)));
+    let pairs = letters.clone().flat_map(move |a| letters.clone().map(move |b| (a, b)));
     pairs.flat_map(|(a, b)| (b'A'..=b'Z').map(move |c| [a, b, c].map(char::from).iter().collect()))
 }
 

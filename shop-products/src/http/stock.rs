@@ -71,12 +71,7 @@ pub(super) async fn adjust(api: Arc<Api>, mut request: Request) -> Result<Respon
 
 fn adjusted((made, product): &(Adjustment, Product)) -> StoredAnswer {
     let location = format!("/v1/products/{}/stock/adjustments/{}", product.id, made.id);
-    stored(
-        StatusCode::CREATED,
-        Some(location),
-        Some(product.version),
-        &AdjustmentBody::from(made),
-    )
+    stored(StatusCode::CREATED, Some(location), Some(product.version), &AdjustmentBody::from(made))
 }
 
 /// List a product's adjustments, newest first
@@ -91,15 +86,8 @@ pub(super) async fn adjustments(api: Arc<Api>, request: Request) -> Result<Respo
     let page = page(params.limit, params.cursor, |_| true)?;
     let found = api.service.adjustments(&product, &page).await?;
     let data = found.data.iter().map(AdjustmentBody::from).collect();
-    let body = AdjustmentPage {
-        data,
-        next_cursor: found.next_cursor,
-    };
-    Ok(linked(
-        reply::json(StatusCode::OK, &body)?,
-        &request,
-        body.next_cursor.as_ref(),
-    ))
+    let body = AdjustmentPage { data, next_cursor: found.next_cursor };
+    Ok(linked(reply::json(StatusCode::OK, &body)?, &request, body.next_cursor.as_ref()))
 }
 
 /// Get an adjustment
@@ -113,19 +101,11 @@ pub(super) async fn adjustment(api: Arc<Api>, request: Request) -> Result<Respon
     let product = product_ref(&request)?;
     let id: AdjustmentId = request.param_as("adjustment_id")?;
     // The list goes from the newest down, by id: the one after the next higher id is this one, if it is there.
-    let above =
-        id.0.as_u128()
-            .checked_add(1)
-            .map(|id| AdjustmentId(Uuid::from_u128(id)));
-    let page = PageRequest {
-        limit: Limit::new(1).unwrap_or_default(),
-        after: above,
-    };
+    let above = id.0.as_u128().checked_add(1).map(|id| AdjustmentId(Uuid::from_u128(id)));
+    let page = PageRequest { limit: Limit::new(1).unwrap_or_default(), after: above };
     let found = api.service.adjustments(&product, &page).await?;
     match found.data.first().filter(|found| found.id == id) {
         Some(found) => reply::json(StatusCode::OK, &AdjustmentBody::from(found)),
-        None => Err(Problem::not_found(format!(
-            "there is no adjustment {id} of this product"
-        ))),
+        None => Err(Problem::not_found(format!("there is no adjustment {id} of this product"))),
     }
 }

@@ -24,11 +24,7 @@ pub(crate) struct HoldBody {
     #[cfg_attr(feature = "http", schema(value_type = Option<crate::http::schema::OwnerText>))]
     pub(crate) owner: Option<String>,
     /// Seconds after which it releases itself, if it is still held then; `null`: never.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "optional"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     #[cfg_attr(feature = "http", schema(value_type = Option<crate::http::schema::Seconds>))]
     pub(crate) expires_in: Option<i64>,
 }
@@ -39,15 +35,8 @@ impl HoldBody {
     /// Every fault of the lines' products; the rest is the service's to say.
     pub(crate) fn into_request(self, id: ReservationId) -> Result<HoldRequest, Vec<FieldError>> {
         // A span cannot be negative; none at all is refused the same way.
-        let expires_in = self
-            .expires_in
-            .map(|s| Duration::from_secs(u64::try_from(s).unwrap_or_default()));
-        Ok(HoldRequest {
-            id,
-            owner: self.owner,
-            lines: into_lines(self.lines)?,
-            expires_in,
-        })
+        let expires_in = self.expires_in.map(|s| Duration::from_secs(u64::try_from(s).unwrap_or_default()));
+        Ok(HoldRequest { id, owner: self.owner, lines: into_lines(self.lines)?, expires_in })
     }
 }
 

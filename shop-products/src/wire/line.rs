@@ -27,11 +27,7 @@ impl From<&HoldLine> for LineBody {
             ProductRef::Id(id) => (Some(*id), None),
             ProductRef::Sku(sku) => (None, Some(sku.clone().into())),
         };
-        Self {
-            product_id,
-            sku,
-            quantity: line.quantity,
-        }
+        Self { product_id, sku, quantity: line.quantity }
     }
 }
 
@@ -73,10 +69,7 @@ pub(crate) fn into_lines(bodies: Vec<LineBody>) -> Result<Vec<HoldLine>, Vec<Fie
                 ProductRef::Id(ProductId(shop_core::id::Uuid::nil()))
             }
         };
-        lines.push(HoldLine {
-            product,
-            quantity: body.quantity,
-        });
+        lines.push(HoldLine { product, quantity: body.quantity });
     }
     if lines.len() > HoldLine::MAX_LINES {
         return Err(validate::lines(&lines));
@@ -95,10 +88,7 @@ mod tests {
     fn faults(json: &str) -> Vec<(String, String)> {
         let body: CheckBody = serde_json::from_str(json).unwrap();
         let found = into_lines(body.lines).unwrap_err();
-        found
-            .into_iter()
-            .map(|f| (f.pointer, f.code.into_owned()))
-            .collect()
+        found.into_iter().map(|f| (f.pointer, f.code.into_owned())).collect()
     }
 
     #[test]
@@ -118,15 +108,8 @@ mod tests {
 
     #[test]
     fn too_many_lines_are_one_fault() {
-        let line = LineBody {
-            product_id: None,
-            sku: None,
-            quantity: 0,
-        };
+        let line = LineBody { product_id: None, sku: None, quantity: 0 };
         let found = into_lines(vec![line; 1_001]).unwrap_err();
-        assert_eq!(
-            (found.len(), &*found[0].code, &*found[0].pointer),
-            (1, "too_many", "/lines")
-        );
+        assert_eq!((found.len(), &*found[0].code, &*found[0].pointer), (1, "too_many", "/lines"));
     }
 }

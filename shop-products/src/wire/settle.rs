@@ -72,10 +72,7 @@ pub(crate) struct OutcomeBody {
 
 impl From<&SettleOutcome> for OutcomeBody {
     fn from(outcome: &SettleOutcome) -> Self {
-        Self {
-            id: outcome.reservation_id,
-            state: outcome.state,
-        }
+        Self { id: outcome.reservation_id, state: outcome.state }
     }
 }
 
@@ -85,10 +82,7 @@ impl SettleBody {
     #[cfg(feature = "http")]
     pub(crate) fn into_settlements(self) -> Result<Vec<Settlement>, Vec<FieldError>> {
         let plain = |action: SettleAction| {
-            move |reservation_id| Settlement {
-                reservation_id,
-                action: action.clone(),
-            }
+            move |reservation_id| Settlement { reservation_id, action: action.clone() }
         };
         let mut all: Vec<Settlement> = self.commit.into_iter().map(plain(SettleAction::Commit)).collect();
         all.extend(self.release.into_iter().map(plain(SettleAction::Release)));
@@ -96,21 +90,13 @@ impl SettleBody {
         let mut faults = Vec::new();
         for (n, shrink) in self.shrink.into_iter().enumerate() {
             let lines = shrink.lines.into_iter();
-            let lines = lines.map(|line| ShrinkLine {
-                product_id: line.product_id,
-                quantity: line.quantity,
-            });
-            let settlement = Settlement {
-                reservation_id: shrink.id,
-                action: SettleAction::Shrink(lines.collect()),
-            };
+            let lines = lines.map(|line| ShrinkLine { product_id: line.product_id, quantity: line.quantity });
+            let settlement =
+                Settlement { reservation_id: shrink.id, action: SettleAction::Shrink(lines.collect()) };
             // The rule's pointer is into a list of settlements; ours is grouped by what is done.
             for fault in validate::settlements(std::slice::from_ref(&settlement)) {
                 let place = fault.pointer.strip_prefix("/0/shrink").unwrap_or_default();
-                faults.push(FieldError {
-                    pointer: format!("/shrink/{n}/lines{place}"),
-                    ..fault
-                });
+                faults.push(FieldError { pointer: format!("/shrink/{n}/lines{place}"), ..fault });
             }
             all.push(settlement);
         }
@@ -130,14 +116,9 @@ impl SettleBody {
             SettleAction::Fulfil => self.fulfil.push(id),
             SettleAction::Shrink(lines) => {
                 let lines = lines.iter();
-                let lines = lines.map(|line| ShrinkLineBody {
-                    product_id: line.product_id,
-                    quantity: line.quantity,
-                });
-                self.shrink.push(ShrinkBody {
-                    id,
-                    lines: lines.collect(),
-                });
+                let lines =
+                    lines.map(|line| ShrinkLineBody { product_id: line.product_id, quantity: line.quantity });
+                self.shrink.push(ShrinkBody { id, lines: lines.collect() });
             }
         }
     }
@@ -145,12 +126,7 @@ impl SettleBody {
     /// The reservations in the order of the outcomes.
     #[cfg(feature = "client")]
     pub(crate) fn order(&self) -> impl Iterator<Item = ReservationId> {
-        let plain = self
-            .commit
-            .iter()
-            .chain(&self.release)
-            .chain(&self.fulfil)
-            .copied();
+        let plain = self.commit.iter().chain(&self.release).chain(&self.fulfil).copied();
         plain.chain(self.shrink.iter().map(|shrink| shrink.id))
     }
 }
@@ -162,27 +138,15 @@ mod tests {
     #[test]
     fn a_fault_is_told_by_its_place_in_the_body() {
         let (id, product) = (ReservationId::generate(), ProductId::generate());
-        let line = |quantity| ShrinkLineBody {
-            product_id: product,
-            quantity,
-        };
+        let line = |quantity| ShrinkLineBody { product_id: product, quantity };
         let body = SettleBody {
             commit: vec![id],
-            shrink: vec![ShrinkBody {
-                id,
-                lines: vec![line(1), line(-1)],
-            }],
+            shrink: vec![ShrinkBody { id, lines: vec![line(1), line(-1)] }],
             ..SettleBody::default()
         };
         let faults = body.into_settlements().unwrap_err();
-        assert_eq!(
-            (faults.len(), &*faults[0].pointer),
-            (1, "/shrink/0/lines/1/quantity")
-        );
-        let many = SettleBody {
-            commit: vec![id; 10_001],
-            ..SettleBody::default()
-        };
+        assert_eq!((faults.len(), &*faults[0].pointer), (1, "/shrink/0/lines/1/quantity"));
+        let many = SettleBody { commit: vec![id; 10_001], ..SettleBody::default() };
         let faults = many.into_settlements().unwrap_err();
         assert_eq!((faults.len(), &*faults[0].code), (1, "too_many"));
     }

@@ -78,9 +78,7 @@ mod tests {
     }
 
     fn units(text: &str) -> Option<i64> {
-        serde_json::from_str::<Sample>(&format!(r#"{{"units":{text}}}"#))
-            .ok()
-            .map(|sample| sample.units)
+        serde_json::from_str::<Sample>(&format!(r#"{{"units":{text}}}"#)).ok().map(|sample| sample.units)
     }
 
     #[test]
@@ -99,11 +97,7 @@ mod tests {
         for text in ["1.5", "\"1\"", "null", "true", "[]"] {
             assert_eq!(units(text), None, "{text}");
         }
-        let maybe = |text: &str| {
-            serde_json::from_str::<Sample>(text)
-                .map(|sample| sample.maybe)
-                .ok()
-        };
+        let maybe = |text: &str| serde_json::from_str::<Sample>(text).map(|sample| sample.maybe).ok();
         assert_eq!(maybe(r#"{"units":1}"#), Some(None));
         assert_eq!(maybe(r#"{"units":1,"maybe":null}"#), Some(None));
         assert_eq!(maybe(r#"{"units":1,"maybe":7.0}"#), Some(Some(7)));

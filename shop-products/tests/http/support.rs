@@ -34,27 +34,26 @@ pub struct Shop {
     pub base: String,
     pub client: reqwest::Client,
     pub service: ProductService,
-    _stop: tokio_util_guard::Guard,
+    _stop: Stop,
     _dir: Option<tempfile::TempDir>,
 }
 
 /// Stops the server when the test is over.
-mod tokio_util_guard {
-    use shop_core::http::CancellationToken;
+struct Stop(CancellationToken);
 
-    pub struct Guard(pub CancellationToken);
-
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            self.0.cancel();
-        }
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 
 impl Shop {
     pub async fn memory() -> Self {
-        Self::over(Arc::new(MemoryProductStore::with_clock(Arc::new(SystemClock))), ProductsHttpConfig::default())
-            .await
+        Self::over(
+            Arc::new(MemoryProductStore::with_clock(Arc::new(SystemClock))),
+            ProductsHttpConfig::default(),
+        )
+        .await
     }
 
     #[cfg(feature = "sqlite")]
@@ -62,7 +61,13 @@ impl Shop {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", dir.path().join("products.db").display());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = shop_products::store::sqlite::SqliteProductStore::connect_with(&url, shop_core::sqlite::SqliteConfig::default(), clock).await.unwrap();
+        let store = shop_products::store::sqlite::SqliteProductStore::connect_with(
+            &url,
+            shop_core::sqlite::SqliteConfig::default(),
+            clock,
+        )
+        .await
+        .unwrap();
         let shop = Self::over(Arc::new(store), ProductsHttpConfig::default()).await;
         Self { _dir: Some(dir), ..shop }
     }
@@ -76,7 +81,7 @@ impl Shop {
         let stop = CancellationToken::new();
         tokio::spawn(server.run(stop.clone()));
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { base, client, service, _stop: tokio_util_guard::Guard(stop), _dir: None }
+        Self { base, client, service, _stop: Stop(stop), _dir: None }
     }
 
     pub fn address(&self) -> &str {

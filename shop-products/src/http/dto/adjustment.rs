@@ -24,11 +24,7 @@ pub(in super::super) struct NewAdjustmentBody {
 
 impl From<NewAdjustmentBody> for NewAdjustment {
     fn from(body: NewAdjustmentBody) -> Self {
-        Self {
-            delta: body.delta,
-            reason: body.reason,
-            reference: body.reference,
-        }
+        Self { delta: body.delta, reason: body.reason, reference: body.reference }
     }
 }
 

@@ -98,14 +98,8 @@ impl DetailsParts {
     /// Every fault, of the content too, if the SKU or the price cannot be read.
     pub(in super::super) fn read(self) -> Result<ProductDetails, Vec<FieldError>> {
         let mut faults = Vec::new();
-        let sku = validate::sku(&self.sku, "/sku")
-            .map_err(|fault| faults.push(fault))
-            .ok();
-        let price = self
-            .price
-            .read()
-            .map_err(|mut found| faults.append(&mut found))
-            .ok();
+        let sku = validate::sku(&self.sku, "/sku").map_err(|fault| faults.push(fault)).ok();
+        let price = self.price.read().map_err(|mut found| faults.append(&mut found)).ok();
         let details = ProductDetails {
             sku: sku.unwrap_or_else(placeholder),
             name: self.name,
@@ -146,20 +140,14 @@ impl NewProductBody {
     /// See [`DetailsParts::read`].
     pub(in super::super) fn into_new(self) -> Result<NewProduct, Vec<FieldError>> {
         let (parts, on_hand) = self.split();
-        Ok(NewProduct {
-            details: parts.read()?,
-            on_hand: on_hand.unwrap_or(0),
-        })
+        Ok(NewProduct { details: parts.read()?, on_hand: on_hand.unwrap_or(0) })
     }
 
     /// # Errors
     /// See [`DetailsParts::read`].
     pub(in super::super) fn into_row(self) -> Result<ImportRow, Vec<FieldError>> {
         let (parts, on_hand) = self.split();
-        Ok(ImportRow {
-            details: parts.read()?,
-            on_hand,
-        })
+        Ok(ImportRow { details: parts.read()?, on_hand })
     }
 }
 

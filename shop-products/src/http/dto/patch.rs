@@ -50,12 +50,8 @@ impl PatchBody {
     /// Every fault of the patch, if the SKU or the price cannot be read.
     pub(in super::super) fn into_patch(self) -> Result<ProductPatch, Vec<FieldError>> {
         let mut faults = Vec::new();
-        let sku = self
-            .sku
-            .and_then(|sku| validate::sku(&sku, "/sku").map_err(|f| faults.push(f)).ok());
-        let price = self
-            .price
-            .and_then(|price| price.read().map_err(|mut f| faults.append(&mut f)).ok());
+        let sku = self.sku.and_then(|sku| validate::sku(&sku, "/sku").map_err(|f| faults.push(f)).ok());
+        let price = self.price.and_then(|price| price.read().map_err(|mut f| faults.append(&mut f)).ok());
         let patch = ProductPatch {
             sku,
             name: self.name,
@@ -98,15 +94,9 @@ mod tests {
         assert_eq!(patch.description, Some(None));
         assert_eq!(patch.tags, Some(Some(vec!["a".into()])));
         assert!(patch.attributes.unwrap().unwrap()["x"].is_null());
-        assert_eq!(
-            (patch.sku, patch.name, patch.price, patch.status),
-            (None, None, None, None)
-        );
+        assert_eq!((patch.sku, patch.name, patch.price, patch.status), (None, None, None, None));
         for member in ["sku", "name", "price", "status"] {
-            assert!(
-                read(&format!(r#"{{"{member}":null}}"#)).is_err(),
-                "{member} cannot be emptied"
-            );
+            assert!(read(&format!(r#"{{"{member}":null}}"#)).is_err(), "{member} cannot be emptied");
         }
         assert!(read(r#"{"version":3}"#).is_err());
     }

@@ -20,10 +20,7 @@ impl Bom {
             }
             if *byte != BOM[self.matched] {
                 self.over = true;
-                return (
-                    &BOM[..self.matched.saturating_sub(n)],
-                    &chunk[n.saturating_sub(self.matched)..],
-                );
+                return (&BOM[..self.matched.saturating_sub(n)], &chunk[n.saturating_sub(self.matched)..]);
             }
             self.matched += 1;
         }
@@ -32,11 +29,7 @@ impl Bom {
 
     /// At the end of the stream: bytes that were held back, and are none of a mark.
     pub(super) fn finish(&mut self) -> &'static [u8] {
-        let held = if self.over || self.matched == BOM.len() {
-            0
-        } else {
-            self.matched
-        };
+        let held = if self.over || self.matched == BOM.len() { 0 } else { self.matched };
         self.over = true;
         &BOM[..held]
     }

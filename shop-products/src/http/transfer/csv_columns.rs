@@ -5,17 +5,8 @@ use super::super::dto::{DetailsParts, PriceBody};
 use crate::{ImportRow, Product, ProductStatus};
 
 /// The columns, in the order of an export.
-pub(super) const NAMES: [&str; 9] = [
-    "sku",
-    "name",
-    "description",
-    "price",
-    "currency",
-    "tags",
-    "status",
-    "on_hand",
-    "attributes",
-];
+pub(super) const NAMES: [&str; 9] =
+    ["sku", "name", "description", "price", "currency", "tags", "status", "on_hand", "attributes"];
 const NEEDED: [&str; 4] = ["sku", "name", "price", "currency"];
 
 /// Where each of [`NAMES`] stands in the rows of a file.
@@ -31,10 +22,7 @@ impl Columns {
     /// # Errors
     /// 400 `invalid_csv_header` with every column that is unknown, doubled or missing.
     pub(super) fn read<'a>(header: impl Iterator<Item = &'a [u8]>) -> Result<Self, Problem> {
-        let mut columns = Self {
-            places: [None; NAMES.len()],
-            width: 0,
-        };
+        let mut columns = Self { places: [None; NAMES.len()], width: 0 };
         let mut faults = Vec::new();
         for field in header {
             let name = String::from_utf8_lossy(field).trim().to_ascii_lowercase();
@@ -49,11 +37,7 @@ impl Columns {
             columns.width += 1;
         }
         for name in NEEDED {
-            if NAMES
-                .iter()
-                .position(|known| *known == name)
-                .is_some_and(|n| columns.places[n].is_none())
-            {
+            if NAMES.iter().position(|known| *known == name).is_some_and(|n| columns.places[n].is_none()) {
                 faults.push(FieldError::new(format!("/{name}"), "missing_column", "is needed"));
             }
         }
@@ -69,9 +53,7 @@ impl Columns {
 
     /// A row's SKU.
     pub(super) fn sku(&self, fields: &[&str]) -> Option<String> {
-        self.places[0]
-            .and_then(|place| fields.get(place))
-            .map(|sku| (*sku).to_owned())
+        self.places[0].and_then(|place| fields.get(place)).map(|sku| (*sku).to_owned())
     }
 
     /// A row's content.
@@ -79,22 +61,8 @@ impl Columns {
     /// # Errors
     /// Every fault.
     pub(super) fn content(&self, fields: &[&str]) -> Result<ImportRow, Vec<FieldError>> {
-        let [
-            sku,
-            name,
-            description,
-            price,
-            currency,
-            tags,
-            status,
-            on_hand,
-            attributes,
-        ] = self.places.map(|place| {
-            place
-                .and_then(|place| fields.get(place))
-                .copied()
-                .unwrap_or_default()
-        });
+        let [sku, name, description, price, currency, tags, status, on_hand, attributes] =
+            self.places.map(|place| place.and_then(|place| fields.get(place)).copied().unwrap_or_default());
         let mut faults = Vec::new();
         let mut keep = |fault: FieldError| faults.push(fault);
         let tags = read_tags(tags).map_err(&mut keep).unwrap_or_default();
@@ -103,13 +71,7 @@ impl Columns {
         let attributes = match attributes {
             "" => Default::default(),
             json => serde_json::from_str(json)
-                .map_err(|error| {
-                    keep(FieldError::new(
-                        "/attributes",
-                        "malformed_json",
-                        error.to_string(),
-                    ))
-                })
+                .map_err(|error| keep(FieldError::new("/attributes", "malformed_json", error.to_string())))
                 .unwrap_or_default(),
         };
         let parts = DetailsParts {
@@ -189,11 +151,7 @@ pub(super) fn fields(product: &Product) -> [String; NAMES.len()] {
 fn written_tags(tags: &[String]) -> String {
     let plain =
         !tags.iter().any(|tag| tag.contains('|')) && !tags.first().is_some_and(|tag| tag.starts_with('['));
-    if plain {
-        tags.join("|")
-    } else {
-        serde_json::to_string(tags).expect("texts are JSON")
-    }
+    if plain { tags.join("|") } else { serde_json::to_string(tags).expect("texts are JSON") }
 }
 
 #[cfg(test)]
@@ -202,15 +160,7 @@ mod tests {
 
     #[test]
     fn tags_are_read_as_they_were_written() {
-        for tags in [
-            &[][..],
-            &["a"],
-            &["a", "b c"],
-            &["a|b", "c"],
-            &["[x"],
-            &["a", "[x"],
-            &["\"", "é"],
-        ] {
+        for tags in [&[][..], &["a"], &["a", "b c"], &["a|b", "c"], &["[x"], &["a", "[x"], &["\"", "é"]] {
             let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
             assert_eq!(read_tags(&written_tags(&tags)).unwrap(), tags);
         }
@@ -222,40 +172,22 @@ mod tests {
         let header = |names: &str| Columns::read(names.split(',').map(str::as_bytes));
         assert_eq!(header("price,sku,currency,name").unwrap().width, 4);
         let problem = header("sku,SKU,colour,name,price").unwrap_err();
-        let codes: Vec<_> = problem
-            .errors
-            .iter()
-            .map(|f| (f.pointer.as_str(), f.code.as_ref()))
-            .collect();
+        let codes: Vec<_> = problem.errors.iter().map(|f| (f.pointer.as_str(), f.code.as_ref())).collect();
         assert_eq!(
             codes,
-            [
-                ("/sku", "duplicate_column"),
-                ("/colour", "unknown_column"),
-                ("/currency", "missing_column")
-            ]
+            [("/sku", "duplicate_column"), ("/colour", "unknown_column"), ("/currency", "missing_column")]
         );
     }
 
     #[test]
     fn a_row_names_all_its_faults() {
         let columns = Columns::read(NAMES.iter().map(|name| name.as_bytes())).unwrap();
-        let faults = columns
-            .content(&[" ", "", "", "1.999", "EUR", "[", "gone", "many", "{"])
-            .unwrap_err();
+        let faults = columns.content(&[" ", "", "", "1.999", "EUR", "[", "gone", "many", "{"]).unwrap_err();
         let mut pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         pointers.sort_unstable();
         assert_eq!(
             pointers,
-            [
-                "/attributes",
-                "/name",
-                "/on_hand",
-                "/price/amount",
-                "/sku",
-                "/status",
-                "/tags"
-            ]
+            ["/attributes", "/name", "/on_hand", "/price/amount", "/sku", "/status", "/tags"]
         );
     }
 }

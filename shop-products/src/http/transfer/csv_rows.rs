@@ -82,10 +82,7 @@ impl CsvRows {
     fn read(&mut self, mut input: &[u8], rows: &mut Vec<Row>) -> Result<(), Problem> {
         loop {
             if !self.begun {
-                let blank = input
-                    .iter()
-                    .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-                    .count();
+                let blank = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
                 self.count_lines(&input[..blank]);
                 input = &input[blank..];
             }
@@ -102,11 +99,8 @@ impl CsvRows {
             self.begun = true;
             self.at = self.line;
         }
-        let (result, read, written, ended) = self.reader.read_record(
-            input,
-            &mut self.fields[self.filled..],
-            &mut self.ends[self.ended..],
-        );
+        let (result, read, written, ended) =
+            self.reader.read_record(input, &mut self.fields[self.filled..], &mut self.ends[self.ended..]);
         self.count_lines(&input[..read]);
         self.filled += written;
         self.ended += ended;
@@ -147,10 +141,7 @@ impl CsvRows {
         (self.filled, self.ended) = (0, 0);
         let ends = &self.ends[..if skipped { 0 } else { count }];
         let starts = std::iter::once(0).chain(ends.iter().copied());
-        let fields: Vec<&[u8]> = starts
-            .zip(ends)
-            .map(|(start, end)| &self.fields[start..*end])
-            .collect();
+        let fields: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &self.fields[start..*end]).collect();
         let Some(columns) = &self.columns else {
             self.columns = Some(Columns::read(fields.into_iter())?);
             return Ok(());
@@ -163,11 +154,7 @@ impl CsvRows {
             let detail = format!("has {} fields, the header {}", fields.len(), columns.width);
             Err(vec![FieldError::new("", "wrong_field_count", detail)])
         } else {
-            match fields
-                .into_iter()
-                .map(std::str::from_utf8)
-                .collect::<Result<Vec<_>, _>>()
-            {
+            match fields.into_iter().map(std::str::from_utf8).collect::<Result<Vec<_>, _>>() {
                 Err(_) => Err(vec![FieldError::new("", "invalid_encoding", "must be UTF-8")]),
                 Ok(texts) => {
                     sku = columns.sku(&texts);
@@ -175,12 +162,7 @@ impl CsvRows {
                 }
             }
         };
-        rows.push(Row {
-            row: self.row,
-            line: at,
-            sku,
-            content,
-        });
+        rows.push(Row { row: self.row, line: at, sku, content });
         // One long row must not keep its memory for the whole import.
         if self.fields.len() > 64 << 10 {
             self.fields = vec![0; 4 << 10];
@@ -207,20 +189,11 @@ mod tests {
         let text = "\u{feff}\"sku\",name,price,currency,description\r\nA,é,1,EUR,\"two\r\nlines, \"\"quoted\"\"\"\r\n\r\nB,b,2.50,EUR,";
         for size in 1..text.len() {
             let rows = read(text.as_bytes(), size, 1_000).unwrap();
-            let seen: Vec<_> = rows
-                .iter()
-                .map(|row| (row.row, row.line, row.sku.as_deref()))
-                .collect();
+            let seen: Vec<_> = rows.iter().map(|row| (row.row, row.line, row.sku.as_deref())).collect();
             assert_eq!(seen, [(1, 2, Some("A")), (2, 5, Some("B"))], "by {size}");
             let first = &rows[0].content.as_ref().unwrap().details;
-            assert_eq!(
-                (&*first.name, &*first.description),
-                ("é", "two\r\nlines, \"quoted\"")
-            );
-            assert_eq!(
-                rows[1].content.as_ref().unwrap().details.price.to_string(),
-                "2.50 EUR"
-            );
+            assert_eq!((&*first.name, &*first.description), ("é", "two\r\nlines, \"quoted\""));
+            assert_eq!(rows[1].content.as_ref().unwrap().details.price.to_string(), "2.50 EUR");
         }
     }
 
@@ -232,44 +205,21 @@ mod tests {
             format!("sku,name,price,currency\nA,{long},1,EUR\nB,b,1\n{many}\nC,\u{e9},1,EUR\nD,d,1,EUR");
         let mut bytes = text.into_bytes();
         // A Latin-1 é, as old spreadsheets write it.
-        let at = bytes
-            .windows(2)
-            .position(|pair| pair == "\u{e9}".as_bytes())
-            .unwrap();
+        let at = bytes.windows(2).position(|pair| pair == "\u{e9}".as_bytes()).unwrap();
         bytes.splice(at..at + 2, [0xe9]);
         for size in [1, 100, 10_000] {
             let rows = read(&bytes, size, 8_000).unwrap();
             let codes: Vec<_> = rows
                 .iter()
-                .map(|row| {
-                    row.content
-                        .as_ref()
-                        .err()
-                        .map_or("", |faults| faults[0].code.as_ref())
-                })
+                .map(|row| row.content.as_ref().err().map_or("", |faults| faults[0].code.as_ref()))
                 .collect();
-            assert_eq!(
-                codes,
-                [
-                    "row_too_long",
-                    "wrong_field_count",
-                    "row_too_long",
-                    "invalid_encoding",
-                    ""
-                ]
-            );
+            assert_eq!(codes, ["row_too_long", "wrong_field_count", "row_too_long", "invalid_encoding", ""]);
         }
     }
 
     #[test]
     fn nothing_and_a_header_alone_are_no_rows() {
-        for text in [
-            "",
-            "\n\n",
-            "sku,name,price,currency",
-            "sku,name,price,currency\r\n",
-            "\u{feff}",
-        ] {
+        for text in ["", "\n\n", "sku,name,price,currency", "sku,name,price,currency\r\n", "\u{feff}"] {
             assert!(read(text.as_bytes(), 3, 100).unwrap().is_empty(), "{text:?}");
         }
         assert_eq!(read(b"name", 3, 100).unwrap_err().code, "invalid_csv_header");

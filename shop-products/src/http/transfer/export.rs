@@ -26,11 +26,7 @@ const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; head
 pub(in super::super) async fn export(api: Arc<Api>, request: Request) -> Result<Response, Problem> {
     let params: ExportParams = request.query()?;
     let format = params.format.unwrap_or_else(|| accepted(&request));
-    let mut pages = Pages {
-        api,
-        after: None,
-        over: false,
-    };
+    let mut pages = Pages { api, after: None, over: false };
     // The first page is read before the answer begins, so that an unavailable store is a 503.
     let first = pages.next().await?;
     let (rows, body) = Body::channel(2);
@@ -70,11 +66,7 @@ pub(in super::super) async fn export(api: Arc<Api>, request: Request) -> Result<
 
 /// CSV if the client asks for it; NDJSON, whatever else it asks for (RFC 9110, 12.5.1 allows that).
 fn accepted(request: &Request) -> Format {
-    let ranges = request
-        .headers()
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let ranges = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let first = ranges
         .flat_map(|list| list.split(','))
         .map(|range| range.split(';').next().unwrap_or_default().trim())
@@ -99,21 +91,11 @@ impl Pages {
         if self.over {
             return Ok(None);
         }
-        let sort = ProductSort {
-            field: ProductSortField::Sku,
-            descending: false,
-        };
-        let query = ProductQuery {
-            sort,
-            ..ProductQuery::default()
-        };
+        let sort = ProductSort { field: ProductSortField::Sku, descending: false };
+        let query = ProductQuery { sort, ..ProductQuery::default() };
         let after: Option<ProductKey> = self.after.take().and_then(|cursor| cursor.decode().ok());
         let limit = Limit::new(Limit::MAX).unwrap_or_default();
-        let Page { data, next_cursor } = self
-            .api
-            .service
-            .list(&query, &PageRequest { limit, after })
-            .await?;
+        let Page { data, next_cursor } = self.api.service.list(&query, &PageRequest { limit, after }).await?;
         self.over = next_cursor.is_none();
         self.after = next_cursor;
         Ok(Some(data))

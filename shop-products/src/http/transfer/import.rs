@@ -34,21 +34,15 @@ pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-n
 pub(in super::super) async fn import(api: Arc<Api>, mut request: Request) -> Result<Response, Problem> {
     let params: ImportParams = request.query()?;
     if request.idempotency_key()?.is_some() {
-        return Err(Problem::new(
-            400,
-            "idempotency_key_not_taken",
-            "An import takes no Idempotency-Key",
-        )
-        .detail("it writes by SKU: the same file again changes nothing"));
+        return Err(Problem::new(400, "idempotency_key_not_taken", "An import takes no Idempotency-Key")
+            .detail("it writes by SKU: the same file again changes nothing"));
     }
     let format = match request.content_type()? {
         Some("application/x-ndjson") => Format::Ndjson,
         Some("text/csv") => Format::Csv,
         _ => {
-            return Err(
-                Problem::new(415, "unsupported_media_type", "This type of content is not taken")
-                    .detail("the content type must be application/x-ndjson or text/csv"),
-            );
+            return Err(Problem::new(415, "unsupported_media_type", "This type of content is not taken")
+                .detail("the content type must be application/x-ndjson or text/csv"));
         }
     };
     let mut source = Source {
@@ -83,11 +77,7 @@ async fn run(api: Arc<Api>, mut source: Source, answers: BodySender, dry_run: bo
         source.fill(size).await;
         let batch = source.take(size);
         let Some(first) = batch.first().map(|row| row.row) else {
-            break source
-                .end
-                .take()
-                .and_then(Result::err)
-                .map(|problem| (source.parser.next_row(), problem));
+            break source.end.take().and_then(Result::err).map(|problem| (source.parser.next_row(), problem));
         };
         let mut out = Vec::new();
         let written = write(&api, batch, dry_run, &mut out).await;

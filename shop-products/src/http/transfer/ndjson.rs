@@ -20,14 +20,7 @@ pub(super) struct NdjsonRows {
 
 impl NdjsonRows {
     pub(super) fn new(max: usize) -> Self {
-        Self {
-            bom: Bom::default(),
-            partial: Vec::new(),
-            skipping: false,
-            max,
-            line: 1,
-            row: 0,
-        }
+        Self { bom: Bom::default(), partial: Vec::new(), skipping: false, max, line: 1, row: 0 }
     }
 
     pub(super) fn feed(&mut self, chunk: &[u8], rows: &mut Vec<Row>) {
@@ -72,12 +65,7 @@ impl NdjsonRows {
                     Err(problem) => (None, Err(faults_of(problem))),
                 },
             };
-            rows.push(Row {
-                row: self.row,
-                line: self.line,
-                sku,
-                content,
-            });
+            rows.push(Row { row: self.row, line: self.line, sku, content });
         }
         self.partial.clear();
         // One long line must not keep its memory for the whole import.
@@ -110,10 +98,7 @@ mod tests {
             {\"sku\":\"B\",\"name\":\"b\",\"price\":{\"amount\":\"1\",\"currency\":\"EUR\"},\"on_hand\":3}";
         for size in 1..text.len() {
             let rows = read(text.as_bytes(), size, 1_000);
-            let seen: Vec<_> = rows
-                .iter()
-                .map(|row| (row.row, row.line, row.sku.as_deref()))
-                .collect();
+            let seen: Vec<_> = rows.iter().map(|row| (row.row, row.line, row.sku.as_deref())).collect();
             assert_eq!(seen, [(1, 1, Some("A")), (2, 3, Some("B"))], "by {size}");
             assert_eq!(rows[0].content.as_ref().unwrap().details.name, "é");
             assert_eq!(rows[0].content.as_ref().unwrap().on_hand, None);
@@ -131,22 +116,13 @@ mod tests {
             let codes: Vec<Vec<&str>> = rows
                 .iter()
                 .map(|row| {
-                    row.content
-                        .as_ref()
-                        .err()
-                        .into_iter()
-                        .flatten()
-                        .map(|f| f.code.as_ref())
-                        .collect()
+                    row.content.as_ref().err().into_iter().flatten().map(|f| f.code.as_ref()).collect()
                 })
                 .collect();
             assert_eq!(codes[0], ["malformed_json"]);
             assert_eq!(codes[1], ["row_too_long"]);
             assert!(codes[2].is_empty());
-            assert!(
-                codes[3].contains(&"unknown_field") && codes[3].contains(&"invalid_type"),
-                "{codes:?}"
-            );
+            assert!(codes[3].contains(&"unknown_field") && codes[3].contains(&"invalid_type"), "{codes:?}");
             assert_eq!(codes[4], ["malformed_json"]);
         }
     }

@@ -85,31 +85,14 @@ pub(super) fn decided(out: &mut Vec<u8>, row: &Row, outcome: RowOutcome, dry_run
         RowOutcome::Refused(error) => return refused(out, row, &faults_of(error.into())),
     };
     let sku = row.sku.as_deref();
-    line(
-        out,
-        &RowResult {
-            row: row.row,
-            line: None,
-            sku,
-            status,
-            product_id: id,
-            errors: &[],
-        },
-    );
+    line(out, &RowResult { row: row.row, line: None, sku, status, product_id: id, errors: &[] });
 }
 
 /// Appends the line that says that the import ended before its end.
 pub(super) fn incomplete(out: &mut Vec<u8>, row: u64, errors: &[FieldError]) {
     line(
         out,
-        &RowResult {
-            row,
-            line: None,
-            sku: None,
-            status: RowStatus::Incomplete,
-            product_id: None,
-            errors,
-        },
+        &RowResult { row, line: None, sku: None, status: RowStatus::Incomplete, product_id: None, errors },
     );
 }
 
