@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
-use shop::retail::{Invoice, RowKind, Sales, stock_for};
+use shop::retail::{Invoice, Sales, stock_for};
 use shop_core::idempotency::{Fingerprint, Idempotency, Keyed, StoredAnswer};
 use shop_core::{Clock, SystemClock};
 use shop_orders::store::sqlite::SqliteOrderStore;
