@@ -139,12 +139,7 @@ impl UnknownLine {
             ProductRef::Id(id) => (Some(*id), None),
             ProductRef::Sku(sku) => (None, Some(sku.clone())),
         };
-        Self {
-            line,
-            product_id,
-            sku,
-            status,
-        }
+        Self { line, product_id, sku, status }
     }
 }
 

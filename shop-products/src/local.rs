@@ -40,14 +40,8 @@ impl ProductCatalog for LocalCatalog {
             created_before: Some(created_before),
         };
         let found = self.0.reservations(&query, page).await?;
-        let data = found.data.iter().map(|held| HeldReservation {
-            id: held.id,
-            created_at: held.created_at,
-        });
-        Ok(Page {
-            data: data.collect(),
-            next_cursor: found.next_cursor,
-        })
+        let data = found.data.iter().map(|held| HeldReservation { id: held.id, created_at: held.created_at });
+        Ok(Page { data: data.collect(), next_cursor: found.next_cursor })
     }
 }
 
@@ -59,10 +53,7 @@ impl From<ProductError> for CatalogError {
             ProductError::ReservationReleased(state) => Self::Released(state),
             ProductError::OtherLines => Self::OtherLines,
             ProductError::Invalid(faults) => {
-                let faults: Vec<_> = faults
-                    .iter()
-                    .map(|f| format!("{}: {}", f.pointer, f.detail))
-                    .collect();
+                let faults: Vec<_> = faults.iter().map(|f| format!("{}: {}", f.pointer, f.detail)).collect();
                 Self::Invalid(faults.join("; "))
             }
             other => Self::Unavailable(Box::new(other)),

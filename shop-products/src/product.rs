@@ -41,11 +41,7 @@ impl TryFrom<SmolStr> for Sku {
     fn try_from(text: SmolStr) -> Result<Self, Self::Error> {
         let fits = (1..=Self::MAX_CHARS).contains(&text.chars().count());
         let clean = !text.chars().any(char::is_control) && text.trim().len() == text.len();
-        if fits && clean {
-            Ok(Self(text))
-        } else {
-            Err(InvalidSku)
-        }
+        if fits && clean { Ok(Self(text)) } else { Err(InvalidSku) }
     }
 }
 

@@ -2,9 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use shop_core::idempotency::{Answered, IdempotencyKey, InFlight, Keyed};
-use shop_core::{
-    Clock, Combiner, FieldError, Page, PageRequest, StoreError, StoreErrorKind, Timestamp,
-};
+use shop_core::{Clock, Combiner, FieldError, Page, PageRequest, StoreError, StoreErrorKind, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -225,7 +223,11 @@ impl ProductService {
     ///
     /// # Errors
     /// The store's; then no row is done.
-    pub async fn import_batch(&self, rows: Vec<ImportRow>, dry_run: bool) -> Result<Vec<RowOutcome>, ProductError> {
+    pub async fn import_batch(
+        &self,
+        rows: Vec<ImportRow>,
+        dry_run: bool,
+    ) -> Result<Vec<RowOutcome>, ProductError> {
         let command = Command::Import { rows };
         let outcome = if dry_run {
             let mut footprint = Footprint::default();

@@ -9,8 +9,8 @@ use std::time::Duration;
 use shop_core::{Currency, FieldError, Money, MoneyError};
 
 use crate::{
-    HoldLine, HoldRequest, ImportRow, NewAdjustment, NewProduct, ProductDetails, SettleAction,
-    Settlement, Sku, Stock,
+    HoldLine, HoldRequest, ImportRow, NewAdjustment, NewProduct, ProductDetails, SettleAction, Settlement,
+    Sku, Stock,
 };
 
 /// The most settlements of one call.
@@ -26,10 +26,9 @@ pub fn sku(text: &str, pointer: &str) -> Result<Sku, FieldError> {
     text.parse().map_err(|_| {
         let (code, detail) = match text.chars().count() {
             0 => ("required", "must not be empty".to_owned()),
-            n if n > Sku::MAX_CHARS => (
-                "too_long",
-                format!("must have at most {} characters", Sku::MAX_CHARS),
-            ),
+            n if n > Sku::MAX_CHARS => {
+                ("too_long", format!("must have at most {} characters", Sku::MAX_CHARS))
+            }
             _ if text.chars().any(char::is_control) => {
                 ("invalid_character", "must not have control characters".to_owned())
             }
@@ -63,11 +62,9 @@ pub fn price(amount: &str, currency: &str, pointer: &str) -> Result<Money, Vec<F
                     "negative",
                     "must not be negative",
                 )]),
-                None => Err(vec![FieldError::new(
-                    format!("{pointer}/amount"),
-                    "out_of_range",
-                    "is too large",
-                )]),
+                None => {
+                    Err(vec![FieldError::new(format!("{pointer}/amount"), "out_of_range", "is too large")])
+                }
             };
         }
         Ok(_) => {}
@@ -77,11 +74,7 @@ pub fn price(amount: &str, currency: &str, pointer: &str) -> Result<Money, Vec<F
                 MoneyError::Range => "out_of_range",
                 _ => "invalid",
             };
-            faults.push(FieldError::new(
-                format!("{pointer}/amount"),
-                code,
-                error.to_string(),
-            ));
+            faults.push(FieldError::new(format!("{pointer}/amount"), code, error.to_string()));
         }
     }
     Err(faults)
@@ -146,11 +139,7 @@ pub fn import_row(row: &ImportRow) -> Vec<FieldError> {
 
 fn on_hand(units: i64, found: &mut Vec<FieldError>) {
     if !(0..=Stock::MAX).contains(&units) {
-        found.push(FieldError::new(
-            "/on_hand",
-            "out_of_range",
-            format!("must be 0 to {}", Stock::MAX),
-        ));
+        found.push(FieldError::new("/on_hand", "out_of_range", format!("must be 0 to {}", Stock::MAX)));
     }
 }
 
@@ -160,11 +149,7 @@ pub fn adjustment(new: &NewAdjustment) -> Vec<FieldError> {
     if new.delta == 0 {
         faults.push("/delta", "zero", "must not be 0");
     } else if !(-Stock::MAX..=Stock::MAX).contains(&new.delta) {
-        faults.push(
-            "/delta",
-            "out_of_range",
-            &format!("must be −{max} to {max}", max = Stock::MAX),
-        );
+        faults.push("/delta", "out_of_range", &format!("must be −{max} to {max}", max = Stock::MAX));
     }
     faults.text("/reason", &new.reason, 1, 255, false);
     if let Some(reference) = &new.reference {
@@ -179,11 +164,7 @@ pub fn lines(lines: &[HoldLine]) -> Vec<FieldError> {
     match lines.len() {
         0 => faults.push("/lines", "required", "must have at least one line"),
         n if n > HoldLine::MAX_LINES => {
-            faults.push(
-                "/lines",
-                "too_many",
-                &format!("must be at most {}", HoldLine::MAX_LINES),
-            );
+            faults.push("/lines", "too_many", &format!("must be at most {}", HoldLine::MAX_LINES));
             return faults.found;
         }
         _ => {}
@@ -204,10 +185,7 @@ pub fn hold(request: &HoldRequest) -> Vec<FieldError> {
     if let Some(owner) = &request.owner {
         faults.text("/owner", owner, 1, 64, false);
     }
-    if request
-        .expires_in
-        .is_some_and(|span| span.is_zero() || span > MAX_EXPIRES_IN)
-    {
+    if request.expires_in.is_some_and(|span| span.is_zero() || span > MAX_EXPIRES_IN) {
         let range = format!("must be 1 to {}", MAX_EXPIRES_IN.as_secs());
         faults.push("/expires_in", "out_of_range", &range);
     }
@@ -226,11 +204,7 @@ pub fn settlements(settlements: &[Settlement]) -> Vec<FieldError> {
         if let SettleAction::Shrink(lines) = &settlement.action {
             for (l, line) in lines.iter().enumerate() {
                 if line.quantity < 0 {
-                    faults.push(
-                        &format!("/{n}/shrink/{l}/quantity"),
-                        "negative",
-                        "must not be negative",
-                    );
+                    faults.push(&format!("/{n}/shrink/{l}/quantity"), "negative", "must not be negative");
                 }
             }
         }
@@ -250,33 +224,22 @@ struct Faults<'a> {
 
 impl<'a> Faults<'a> {
     fn new(at: &'a str) -> Self {
-        Self {
-            at,
-            found: Vec::new(),
-        }
+        Self { at, found: Vec::new() }
     }
 
     fn push(&mut self, pointer: &str, code: &'static str, detail: &str) {
-        self.found
-            .push(FieldError::new(format!("{}{pointer}", self.at), code, detail));
+        self.found.push(FieldError::new(format!("{}{pointer}", self.at), code, detail));
     }
 
     /// A text of `min` to `max` characters without control characters; `lines`: but for line feeds, returns and tabs.
     fn text(&mut self, pointer: &str, text: &str, min: usize, max: usize, lines: bool) {
         // A text of `max` characters has at most four bytes each: longer ones need no counting.
         if text.len() > max * 4 || text.chars().count() > max {
-            self.push(
-                pointer,
-                "too_long",
-                &format!("must have at most {max} characters"),
-            );
+            self.push(pointer, "too_long", &format!("must have at most {max} characters"));
         } else if text.chars().count() < min || (min > 0 && text.trim().is_empty()) {
             self.push(pointer, "required", "must not be empty");
         }
-        if text
-            .chars()
-            .any(|c| c.is_control() && !(lines && matches!(c, '\n' | '\r' | '\t')))
-        {
+        if text.chars().any(|c| c.is_control() && !(lines && matches!(c, '\n' | '\r' | '\t'))) {
             self.push(pointer, "invalid_character", "must not have control characters");
         }
     }
@@ -289,10 +252,7 @@ mod tests {
     use serde_json::json;
 
     fn codes(faults: &[FieldError]) -> Vec<(&str, &str)> {
-        faults
-            .iter()
-            .map(|fault| (fault.pointer.as_str(), fault.code.as_ref()))
-            .collect()
+        faults.iter().map(|fault| (fault.pointer.as_str(), fault.code.as_ref())).collect()
     }
 
     #[test]
@@ -303,11 +263,7 @@ mod tests {
                 name: "\0".into(),
                 description: "x".repeat(10_001),
                 price: Money::from_minor(-1, Currency::EUR),
-                attributes: [
-                    ("a/b".repeat(30), json!(1)),
-                    ("big".into(), json!("x".repeat(20_000))),
-                ]
-                .into(),
+                attributes: [("a/b".repeat(30), json!(1)), ("big".into(), json!("x".repeat(20_000)))].into(),
                 tags: vec!["a".into(), "a".into(), String::new()],
                 status: crate::ProductStatus::Active,
             },
@@ -330,27 +286,12 @@ mod tests {
 
     #[test]
     fn lines_have_their_limits() {
-        let line = |quantity| HoldLine {
-            product: ProductRef::Id(ProductId::generate()),
-            quantity,
-        };
-        let faults = lines(&[
-            line(0),
-            line(1),
-            line(-5),
-            line(HoldLine::MAX_QUANTITY),
-            line(i64::MAX),
-        ]);
+        let line = |quantity| HoldLine { product: ProductRef::Id(ProductId::generate()), quantity };
+        let faults = lines(&[line(0), line(1), line(-5), line(HoldLine::MAX_QUANTITY), line(i64::MAX)]);
         assert_eq!(
             codes(&faults),
             [0, 2, 4].map(|n| (
-                [
-                    "/lines/0/quantity",
-                    "",
-                    "/lines/2/quantity",
-                    "",
-                    "/lines/4/quantity"
-                ][n],
+                ["/lines/0/quantity", "", "/lines/2/quantity", "", "/lines/4/quantity"][n],
                 "out_of_range"
             ))
         );
@@ -362,23 +303,14 @@ mod tests {
             lines: vec![line(1)],
             expires_in: Some(Duration::ZERO),
         };
-        assert_eq!(
-            codes(&hold(&request)),
-            [("/owner", "required"), ("/expires_in", "out_of_range")]
-        );
+        assert_eq!(codes(&hold(&request)), [("/owner", "required"), ("/expires_in", "out_of_range")]);
     }
 
     #[test]
     fn a_price_fits_its_currency() {
         assert_eq!(price("19.99", "EUR", "/price").unwrap().minor(), 1_999);
-        assert_eq!(
-            codes(&price("19.999", "EUR", "/price").unwrap_err()),
-            [("/price/amount", "scale")]
-        );
-        assert_eq!(
-            codes(&price("-1", "EUR", "/price").unwrap_err()),
-            [("/price/amount", "negative")]
-        );
+        assert_eq!(codes(&price("19.999", "EUR", "/price").unwrap_err()), [("/price/amount", "scale")]);
+        assert_eq!(codes(&price("-1", "EUR", "/price").unwrap_err()), [("/price/amount", "negative")]);
         assert_eq!(
             codes(&price("9223372036854775807", "JPY", "").unwrap_err()),
             [("/amount", "out_of_range")]
@@ -391,12 +323,9 @@ mod tests {
 
     #[test]
     fn a_sku_says_what_is_wrong() {
-        for (text, code) in [
-            ("", "required"),
-            (" a", "invalid"),
-            ("a\0", "invalid_character"),
-            (&"x".repeat(65), "too_long"),
-        ] {
+        for (text, code) in
+            [("", "required"), (" a", "invalid"), ("a\0", "invalid_character"), (&"x".repeat(65), "too_long")]
+        {
             assert_eq!(sku(text, "/sku").unwrap_err().code, code, "{text:?}");
         }
     }

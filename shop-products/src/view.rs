@@ -247,7 +247,10 @@ impl StockView {
 
     #[inline]
     fn place_of_sku(&self, shelves: &Shelves, sku: &Sku) -> Option<usize> {
-        shelves.by_sku.find(self.hash_sku(sku), |p| shelves.rows[*p as usize].sku == *sku).map(|p| *p as usize)
+        shelves
+            .by_sku
+            .find(self.hash_sku(sku), |p| shelves.rows[*p as usize].sku == *sku)
+            .map(|p| *p as usize)
     }
 
     #[inline]
@@ -273,7 +276,10 @@ impl StockView {
 
 impl fmt::Debug for StockView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StockView").field("len", &self.len()).field("capacity", &self.capacity).finish_non_exhaustive()
+        f.debug_struct("StockView")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -390,7 +396,10 @@ mod tests {
         let epoch = view.epoch();
         view.committed(vec![row(2, "b", 1, 7)]);
         view.fill(epoch, [row(2, "b", 9, 6), row(3, "c", 9, 1)]);
-        assert_eq!(statuses(&view, &[by_sku("b", 2), by_sku("c", 9)]).0, [LineStatus::Insufficient, LineStatus::Ok]);
+        assert_eq!(
+            statuses(&view, &[by_sku("b", 2), by_sku("c", 9)]).0,
+            [LineStatus::Insufficient, LineStatus::Ok]
+        );
     }
 
     #[test]

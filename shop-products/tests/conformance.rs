@@ -57,7 +57,15 @@ mod sqlite {
 
     async fn open(folder: &TempDir) -> Arc<dyn ProductStore> {
         let url = format!("sqlite:{}", folder.path().join("products.db").display());
-        Arc::new(SqliteProductStore::connect_with(&url, shop_core::sqlite::SqliteConfig::default(), Arc::new(SystemClock)).await.unwrap())
+        Arc::new(
+            SqliteProductStore::connect_with(
+                &url,
+                shop_core::sqlite::SqliteConfig::default(),
+                Arc::new(SystemClock),
+            )
+            .await
+            .unwrap(),
+        )
     }
 
     #[async_trait]

@@ -10,13 +10,34 @@ use crate::{
 /// A write, validated as far as it can be without the store.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Create { new: Box<NewProduct>, keyed: Option<Keyed<Product>> },
-    Edit { product: ProductRef, if_match: Option<Vec<u64>>, edit: Box<ProductEditRequest> },
-    Delete { product: ProductRef, if_match: Option<Vec<u64>> },
-    Adjust { product: ProductRef, new: NewAdjustment, keyed: Option<Keyed<(Adjustment, Product)>> },
-    Import { rows: Vec<ImportRow> },
-    Hold { request: HoldRequest },
-    Settle { settlements: Vec<Settlement>, keyed: Option<Keyed<Vec<SettleOutcome>>> },
+    Create {
+        new: Box<NewProduct>,
+        keyed: Option<Keyed<Product>>,
+    },
+    Edit {
+        product: ProductRef,
+        if_match: Option<Vec<u64>>,
+        edit: Box<ProductEditRequest>,
+    },
+    Delete {
+        product: ProductRef,
+        if_match: Option<Vec<u64>>,
+    },
+    Adjust {
+        product: ProductRef,
+        new: NewAdjustment,
+        keyed: Option<Keyed<(Adjustment, Product)>>,
+    },
+    Import {
+        rows: Vec<ImportRow>,
+    },
+    Hold {
+        request: HoldRequest,
+    },
+    Settle {
+        settlements: Vec<Settlement>,
+        keyed: Option<Keyed<Vec<SettleOutcome>>>,
+    },
     /// Releases what has expired.
     Expire,
 }
@@ -82,15 +103,15 @@ impl Ledger {
             Command::Create { new, keyed } => {
                 self.create(new, keyed.as_ref()).map(|created| Outcome::Created(Box::new(created)))
             }
-            Command::Edit { product, if_match, edit } => {
-                self.edit(product, if_match.as_deref(), edit).map(|product| Outcome::Edited(Box::new(product)))
-            }
+            Command::Edit { product, if_match, edit } => self
+                .edit(product, if_match.as_deref(), edit)
+                .map(|product| Outcome::Edited(Box::new(product))),
             Command::Delete { product, if_match } => {
                 self.delete(product, if_match.as_deref()).map(|()| Outcome::Deleted)
             }
-            Command::Adjust { product, new, keyed } => {
-                self.adjust(product, new, keyed.as_ref()).map(|adjusted| Outcome::Adjusted(Box::new(adjusted)))
-            }
+            Command::Adjust { product, new, keyed } => self
+                .adjust(product, new, keyed.as_ref())
+                .map(|adjusted| Outcome::Adjusted(Box::new(adjusted))),
             Command::Import { rows } => {
                 Ok(Outcome::Imported(rows.iter().map(|row| self.import(row)).collect()))
             }

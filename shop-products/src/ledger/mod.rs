@@ -12,7 +12,8 @@ use shop_core::{StoreError, StoreErrorKind, Timestamp};
 use crate::store::{ChangeSet, ProductEdit, ReservationWrite, Snapshot, StockChange};
 use crate::view::ViewRow;
 use crate::{
-    Adjustment, Product, ProductError, ProductId, ProductRef, Reservation, ReservationId, ReservationState, Sku, Stock,
+    Adjustment, Product, ProductError, ProductId, ProductRef, Reservation, ReservationId, ReservationState,
+    Sku, Stock,
 };
 
 mod command;
@@ -57,7 +58,9 @@ struct Origin {
 enum Change {
     None,
     /// Stock alone, by difference. `relies`: on the details being what they were, as a hold does.
-    Stock { relies: bool },
+    Stock {
+        relies: bool,
+    },
     /// The whole product.
     Whole,
 }
@@ -88,7 +91,8 @@ impl Ledger {
             .filter(|product| product.deleted_at.is_none())
             .map(|product| (product.details.sku.clone(), product.id))
             .collect();
-        let products = products.into_iter().map(|(id, product)| (id, ProductEntry::loaded(product))).collect();
+        let products =
+            products.into_iter().map(|(id, product)| (id, ProductEntry::loaded(product))).collect();
         let reservations = reservations
             .into_iter()
             .map(|(id, reservation)| {
@@ -112,7 +116,8 @@ impl Ledger {
 
     /// The write that makes the store what the working copy is.
     pub(crate) fn finish(self) -> Decided {
-        let mut changes = ChangeSet { adjustments: self.adjustments, records: self.new_records, ..ChangeSet::default() };
+        let mut changes =
+            ChangeSet { adjustments: self.adjustments, records: self.new_records, ..ChangeSet::default() };
         let mut rows = Vec::with_capacity(self.products.len());
         for ProductEntry { product, origin, change } in self.products.into_values() {
             rows.push(ViewRow::of(&product));
@@ -132,8 +137,9 @@ impl Ledger {
             }
         }
         let changed = self.reservations.into_values().filter(|entry| entry.changed);
-        changes.reservations =
-            changed.map(|entry| ReservationWrite { reservation: entry.reservation, expected: entry.origin }).collect();
+        changes.reservations = changed
+            .map(|entry| ReservationWrite { reservation: entry.reservation, expected: entry.origin })
+            .collect();
         // In the order of their ids, always: stores that lock row by row do not meet head-on.
         changes.created.sort_unstable_by_key(|product| product.id);
         changes.edited.sort_unstable_by_key(|edit| edit.product.id);

@@ -3,8 +3,8 @@ use shop_core::idempotency::{Answered, Keyed};
 
 use super::Ledger;
 use crate::{
-    Adjustment, AdjustmentId, ImportRow, NewAdjustment, NewProduct, Product, ProductDetails, ProductEditRequest,
-    ProductError, ProductId, ProductRef, RowOutcome, Stock, validate,
+    Adjustment, AdjustmentId, ImportRow, NewAdjustment, NewProduct, Product, ProductDetails,
+    ProductEditRequest, ProductError, ProductId, ProductRef, RowOutcome, Stock, validate,
 };
 
 impl Ledger {
@@ -78,7 +78,11 @@ impl Ledger {
         }
     }
 
-    pub(super) fn delete(&mut self, product: &ProductRef, if_match: Option<&[u64]>) -> Result<(), ProductError> {
+    pub(super) fn delete(
+        &mut self,
+        product: &ProductRef,
+        if_match: Option<&[u64]>,
+    ) -> Result<(), ProductError> {
         let before = self.live(product)?;
         seen(before, if_match)?;
         let (id, now) = (before.id, self.now);

@@ -5,8 +5,9 @@ use shop_core::idempotency::{Answered, Keyed};
 
 use super::{Ledger, ReservationEntry, incomplete};
 use crate::{
-    HoldRequest, LineStatus, ProductError, ProductId, ProductRef, Reservation, ReservationId, ReservationState,
-    ReservedLine, SettleAction, SettleOutcome, Settlement, ShortLine, ShrinkLine, UnknownLine,
+    HoldRequest, LineStatus, ProductError, ProductId, ProductRef, Reservation, ReservationId,
+    ReservationState, ReservedLine, SettleAction, SettleOutcome, Settlement, ShortLine, ShrinkLine,
+    UnknownLine,
 };
 
 impl Ledger {
@@ -120,7 +121,9 @@ impl Ledger {
             return Ok(Answered::Replayed(answer));
         }
         let complete = settlements.iter().all(|settlement| {
-            self.reservations.get(&settlement.reservation_id).is_none_or(|entry| self.has_products(&entry.reservation))
+            self.reservations
+                .get(&settlement.reservation_id)
+                .is_none_or(|entry| self.has_products(&entry.reservation))
         });
         if !complete {
             return Err(incomplete());
@@ -184,7 +187,8 @@ impl Ledger {
 
     fn shrink(&mut self, id: ReservationId, keep: &[ShrinkLine]) {
         let Some(entry) = self.reservations.get(&id) else { return };
-        let kept = |product: ProductId| keep.iter().filter(|k| k.product_id == product).map(|k| k.quantity).min();
+        let kept =
+            |product: ProductId| keep.iter().filter(|k| k.product_id == product).map(|k| k.quantity).min();
         let less: Vec<(usize, ProductId, i64)> = entry
             .reservation
             .lines

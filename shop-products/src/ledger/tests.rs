@@ -12,8 +12,8 @@ use super::{Command, Ledger, Outcome};
 use crate::store::{ChangeSet, Snapshot};
 use crate::{
     HoldLine, HoldRequest, ImportRow, NewAdjustment, NewProduct, Product, ProductDetails, ProductEditRequest,
-    ProductError, ProductId, ProductPatch, ProductRef, ProductStatus, ReservationId, ReservationState, SettleAction,
-    Settlement, ShrinkLine, Sku, Stock,
+    ProductError, ProductId, ProductPatch, ProductRef, ProductStatus, ReservationId, ReservationState,
+    SettleAction, Settlement, ShrinkLine, Sku, Stock,
 };
 
 const NOW: i64 = 1_700_000_000_000;
@@ -69,12 +69,16 @@ fn hold(id: u8, lines: &[(ProductRef, i64)]) -> Command {
 }
 
 fn request(id: u8, lines: &[(ProductRef, i64)], expires_in: Option<Duration>) -> HoldRequest {
-    let lines = lines.iter().map(|(product, quantity)| HoldLine { product: product.clone(), quantity: *quantity });
+    let lines =
+        lines.iter().map(|(product, quantity)| HoldLine { product: product.clone(), quantity: *quantity });
     HoldRequest { id: reservation_id(id), owner: Some("test".into()), lines: lines.collect(), expires_in }
 }
 
 fn settle(id: u8, action: SettleAction) -> Command {
-    Command::Settle { settlements: vec![Settlement { reservation_id: reservation_id(id), action }], keyed: None }
+    Command::Settle {
+        settlements: vec![Settlement { reservation_id: reservation_id(id), action }],
+        keyed: None,
+    }
 }
 
 fn by_id(n: u8) -> ProductRef {
@@ -96,7 +100,11 @@ fn working_copy(ledger: &Ledger) -> Snapshot {
     Snapshot {
         now: ledger.now,
         products: ledger.products.iter().map(|(id, entry)| (*id, entry.product.clone())).collect(),
-        reservations: ledger.reservations.iter().map(|(id, entry)| (*id, entry.reservation.clone())).collect(),
+        reservations: ledger
+            .reservations
+            .iter()
+            .map(|(id, entry)| (*id, entry.reservation.clone()))
+            .collect(),
         records: ledger.records.clone(),
     }
 }
@@ -129,8 +137,12 @@ fn applied(mut snapshot: Snapshot, changes: &ChangeSet) -> Snapshot {
     for record in &changes.records {
         assert!(snapshot.records.insert(record.key.clone(), record.clone()).is_none());
     }
-    let mut skus: Vec<_> =
-        snapshot.products.values().filter(|p| p.deleted_at.is_none()).map(|p| p.details.sku.clone()).collect();
+    let mut skus: Vec<_> = snapshot
+        .products
+        .values()
+        .filter(|p| p.deleted_at.is_none())
+        .map(|p| p.details.sku.clone())
+        .collect();
     skus.sort();
     let all = skus.len();
     skus.dedup();
@@ -160,7 +172,9 @@ fn lines_of_one_product_are_summed_and_every_short_line_is_told() {
     let Err(ProductError::InsufficientStock(short)) = refused else { panic!("{refused:?}") };
     let short: Vec<_> = short.iter().map(|line| (line.product_id, line.requested, line.available)).collect();
     assert_eq!(short, [(product_id(1), 6, 5), (product_id(2), 6, 5)]);
-    let Ok(Outcome::Held(held, true)) = ledger.decide(&hold(1, &[(by_id(1), 3), (by_sku(1), 2)])) else { panic!() };
+    let Ok(Outcome::Held(held, true)) = ledger.decide(&hold(1, &[(by_id(1), 3), (by_sku(1), 2)])) else {
+        panic!()
+    };
     assert_eq!(held.lines.iter().map(|line| line.quantity).collect::<Vec<_>>(), [5]);
 }
 
@@ -171,7 +185,8 @@ fn every_line_that_cannot_be_ordered_is_told() {
     let mut deleted = product(2, 5);
     deleted.deleted_at = Some(now());
     let mut ledger = Ledger::new(shop([draft, deleted, product(3, 0)]));
-    let refused = ledger.decide(&hold(1, &[(by_id(3), 1), (by_id(1), 1), (by_id(2), 1), (by_sku(2), 1), (by_id(9), 1)]));
+    let refused = ledger
+        .decide(&hold(1, &[(by_id(3), 1), (by_id(1), 1), (by_id(2), 1), (by_sku(2), 1), (by_id(9), 1)]));
     let Err(ProductError::UnknownProducts(unknown)) = refused else { panic!("{refused:?}") };
     use crate::LineStatus::{Inactive, Unknown};
     let unknown: Vec<_> = unknown.iter().map(|line| (line.line, line.status)).collect();
@@ -190,7 +205,9 @@ fn the_same_hold_again_is_the_same_reservation() {
     for lines in [vec![(by_sku(1), 2), (by_id(2), 1)], vec![(by_id(2), 1), (by_id(1), 1), (by_sku(7), 1)]] {
         assert!(matches!(ledger.decide(&hold(1, &lines)), Ok(Outcome::Held(_, false))));
     }
-    for lines in [vec![(by_id(1), 2)], vec![(by_id(1), 2), (by_id(2), 2)], vec![(by_sku(9), 2), (by_id(2), 1)]] {
+    for lines in
+        [vec![(by_id(1), 2)], vec![(by_id(1), 2), (by_id(2), 2)], vec![(by_sku(9), 2), (by_id(2), 1)]]
+    {
         assert!(matches!(ledger.decide(&hold(1, &lines)), Err(ProductError::OtherLines)));
     }
     let keep = vec![ShrinkLine { product_id: product_id(1), quantity: 1 }];
@@ -212,7 +229,10 @@ fn settling_twice_late_and_out_of_order_changes_nothing_more() {
     assert_eq!(state_of(ledger.decide(&settle(1, SettleAction::Shrink(vec![])))), None);
     assert_eq!(state_of(ledger.decide(&settle(1, SettleAction::Release))), Some(Released));
     assert_eq!(state_of(ledger.decide(&settle(1, SettleAction::Commit))), Some(Released));
-    assert!(matches!(ledger.decide(&hold(1, &[(by_id(1), 1)])), Err(ProductError::ReservationReleased(Released))));
+    assert!(matches!(
+        ledger.decide(&hold(1, &[(by_id(1), 1)])),
+        Err(ProductError::ReservationReleased(Released))
+    ));
     ledger.decide(&hold(2, &[(by_id(1), 4)])).unwrap();
     for _ in 0..2 {
         assert_eq!(state_of(ledger.decide(&settle(2, SettleAction::Commit))), Some(Committed));
@@ -254,7 +274,10 @@ fn a_deleted_product_keeps_what_is_allocated_and_frees_its_sku() {
     let mut ledger = Ledger::new(shop([product(1, 5)]));
     ledger.decide(&hold(1, &[(by_id(1), 4)])).unwrap();
     ledger.decide(&Command::Delete { product: by_sku(1), if_match: None }).unwrap();
-    assert!(matches!(ledger.decide(&Command::Delete { product: by_id(1), if_match: None }), Err(ProductError::NotFound)));
+    assert!(matches!(
+        ledger.decide(&Command::Delete { product: by_id(1), if_match: None }),
+        Err(ProductError::NotFound)
+    ));
     let new = Box::new(NewProduct { details: details(1), on_hand: 1 });
     assert!(matches!(ledger.decide(&Command::Create { new, keyed: None }), Ok(Outcome::Created(_))));
     assert_eq!(state_of(ledger.decide(&settle(1, SettleAction::Fulfil))), Some(ReservationState::Fulfilled));
@@ -273,7 +296,10 @@ fn an_edit_needs_the_details_to_have_been_seen_but_not_the_stock() {
     let Ok(Outcome::Edited(edited)) = ledger.decide(&edit("b", 1)) else { panic!() };
     assert_eq!((edited.version, edited.edited_version), (3, 3));
     for stale in [1, 2, 4] {
-        assert!(matches!(ledger.decide(&edit("c", stale)), Err(ProductError::VersionMismatch { current: 3 })));
+        assert!(matches!(
+            ledger.decide(&edit("c", stale)),
+            Err(ProductError::VersionMismatch { current: 3 })
+        ));
     }
     let Ok(Outcome::Edited(same)) = ledger.decide(&edit("b", 3)) else { panic!() };
     assert_eq!(same.version, 3, "an edit that changes nothing is no edit");
@@ -298,7 +324,10 @@ fn a_key_is_answered_once_and_refuses_other_content() {
             },
         }),
     };
-    assert!(matches!(ledger.decide(&adjust(-9, b"a")), Err(ProductError::BelowAllocated { on_hand: -4, allocated: 0 })));
+    assert!(matches!(
+        ledger.decide(&adjust(-9, b"a")),
+        Err(ProductError::BelowAllocated { on_hand: -4, allocated: 0 })
+    ));
     assert!(ledger.records.is_empty(), "a refusal leaves no record");
     ledger.decide(&adjust(2, b"b")).unwrap();
     let Ok(Outcome::Adjusted(again)) = ledger.decide(&adjust(2, b"b")) else { panic!() };
@@ -311,11 +340,17 @@ fn a_key_is_answered_once_and_refuses_other_content() {
 #[test]
 fn rows_of_one_sku_are_imported_in_order() {
     let mut ledger = Ledger::new(shop([]));
-    let row = |name: &str, on_hand| ImportRow { details: ProductDetails { name: name.into(), ..details(1) }, on_hand };
+    let row = |name: &str, on_hand| ImportRow {
+        details: ProductDetails { name: name.into(), ..details(1) },
+        on_hand,
+    };
     let rows = vec![row("a", Some(3)), row("b", None), row("b", Some(3)), row("b", Some(-1))];
     let Ok(Outcome::Imported(outcomes)) = ledger.decide(&Command::Import { rows }) else { panic!() };
     use crate::RowOutcome::{Created, Refused, Unchanged, Updated};
-    assert!(matches!(outcomes[..], [Created(_), Updated(_), Unchanged(_), Refused(ProductError::Invalid(_))]));
+    assert!(matches!(
+        outcomes[..],
+        [Created(_), Updated(_), Unchanged(_), Refused(ProductError::Invalid(_))]
+    ));
     let changes = ledger.finish().changes;
     assert_eq!(changes.created.len(), 1);
     assert_eq!((changes.created[0].details.name.as_str(), changes.created[0].stock.on_hand), ("b", 3));
@@ -330,7 +365,9 @@ fn command() -> impl Strategy<Value = Command> {
         Just(SettleAction::Release),
         Just(SettleAction::Fulfil),
         prop::collection::vec((0_u8..5, 0_i64..4), 0..3).prop_map(|keep| SettleAction::Shrink(
-            keep.into_iter().map(|(n, quantity)| ShrinkLine { product_id: product_id(n), quantity }).collect()
+            keep.into_iter()
+                .map(|(n, quantity)| ShrinkLine { product_id: product_id(n), quantity })
+                .collect()
         )),
     ];
     let if_match = prop::option::of(prop::collection::vec(1_u64..6, 0..3));

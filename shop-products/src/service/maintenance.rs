@@ -83,7 +83,8 @@ async fn fill_view(service: Weak<Shared>) {
             return;
         }
         let epoch = service.view().epoch();
-        let rows = match service.store().products(&query, &PageRequest { limit, after: after.clone() }).await {
+        let rows = match service.store().products(&query, &PageRequest { limit, after: after.clone() }).await
+        {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::warn!(error = %error.chain(), "the stock view fills as it is asked, not ahead");

@@ -243,11 +243,7 @@ impl ProductKey {
                 SortValue::Number(product.details.price.ten_thousandths().unwrap_or(i64::MAX))
             }
         };
-        Self {
-            sort,
-            value,
-            id: product.id,
-        }
+        Self { sort, value, id: product.id }
     }
 }
 

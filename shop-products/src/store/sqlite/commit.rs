@@ -99,7 +99,15 @@ pub(super) fn script(changes: &ChangeSet) -> StoreResult<Script> {
             let fingerprint: String = record.fingerprint.0.iter().map(|byte| format!("{byte:02x}")).collect();
             let answer = &record.answer;
             let at = record.at.as_millis();
-            (record.key.as_str(), fingerprint, answer.status, &answer.location, &answer.etag, &answer.body, at)
+            (
+                record.key.as_str(),
+                fingerprint,
+                answer.status,
+                &answer.location,
+                &answer.etag,
+                &answer.body,
+                at,
+            )
         });
         script.run(NEW_RECORDS, json(rows)?);
     }
@@ -155,7 +163,8 @@ fn find_by_words(script: &mut Script, products: &[&Product]) -> StoreResult<()> 
     if live.is_empty() {
         return Ok(());
     }
-    let words = live.iter().map(|product| (product.id.0.simple().to_string(), text::words_of(product).join(" ")));
+    let words =
+        live.iter().map(|product| (product.id.0.simple().to_string(), text::words_of(product).join(" ")));
     script.run(NEW_WORDS, json(words)?);
     let tagged: Vec<_> = live
         .iter()
@@ -186,7 +195,17 @@ fn reserve(script: &mut Script, changes: &ChangeSet) -> StoreResult<()> {
             None => new.push(row),
             Some((state, at)) => {
                 let (id, owner, to, lines, created, updated, expires) = row;
-                changed.push((id, owner, to, lines, created, updated, expires, state_code(state), at.as_millis()));
+                changed.push((
+                    id,
+                    owner,
+                    to,
+                    lines,
+                    created,
+                    updated,
+                    expires,
+                    state_code(state),
+                    at.as_millis(),
+                ));
             }
         }
     }

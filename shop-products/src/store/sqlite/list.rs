@@ -28,7 +28,8 @@ impl Filter {
         let words = match words {
             None => None,
             Some(words) => {
-                let sql = "SELECT count(*) FROM (SELECT 1 FROM product_words WHERE product_words MATCH ? LIMIT ?)";
+                let sql =
+                    "SELECT count(*) FROM (SELECT 1 FROM product_words WHERE product_words MATCH ? LIMIT ?)";
                 Some(Narrow::by(db, sql, words).await?)
             }
         };

@@ -26,7 +26,10 @@ pub(super) const RESERVATION: &str = "id, owner, state, lines, created_at, updat
 /// A line as it is kept: product, SKU, name, quantity, held, price in the smallest unit, currency.
 pub(super) type LineRow = (String, String, String, i64, i64, i64, String);
 
-pub(super) fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: usize) -> StoreResult<T> {
+pub(super) fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
+    row: &'r SqliteRow,
+    column: usize,
+) -> StoreResult<T> {
     row.try_get(column).map_err(|error| classified("read a row", error, false))
 }
 
