@@ -57,12 +57,12 @@ async fn main() -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let path = |name: &str| folder.join(name).display().to_string();
     let stock: Arc<dyn ProductStore> = if settings.memory {
-        Arc::new(MemoryProductStore::new(clock.clone()))
+        Arc::new(MemoryProductStore::new())
     } else {
-        Arc::new(SqliteProductStore::connect(&path("products.db"), clock.clone()).await?)
+        Arc::new(SqliteProductStore::connect(&path("products.db")).await?)
     };
     let products = ProductService::start(stock, clock.clone(), ProductServiceConfig::default());
-    let store = Arc::new(SqliteOrderStore::connect(&path("orders.db"), clock.clone()).await?);
+    let store = Arc::new(SqliteOrderStore::connect(&path("orders.db")).await?);
     let catalog = Arc::new(LocalCatalog(products.clone()));
     let service = OrderService::start(store, catalog, clock, OrderServiceConfig::default());
     let ids = Arc::new(stock_up(&products, settings.products.max(2)).await?);

@@ -142,7 +142,7 @@ pub async fn a_refusal_after_the_hold_takes_nothing(factory: &dyn OrderStoreFact
     let shop = Shop::open(factory).await;
     let euro = shop.product("A", "1.10 EUR", 5).await;
     let yen = shop.product("B", "100 JPY", 5).await;
-    let dear = shop.product("C", "92233720368547758.07 EUR", 5).await;
+    let dear = shop.product("C", "922337203685477.58 EUR", 1_000).await;
     let expecting = NewOrder { expected_total: Some(money("2.00 EUR")), ..new(&[(euro, 2)]) };
     let refused = shop.orders.place(expecting.clone(), Some(keyed("k", "cheap"))).await;
     let (expected, actual) = (money("2.00 EUR"), money("2.20 EUR"));
@@ -151,7 +151,7 @@ pub async fn a_refusal_after_the_hold_takes_nothing(factory: &dyn OrderStoreFact
     assert_eq!(shop.stock(euro).await.allocated, 0, "given back before the answer");
     let mixed = shop.orders.place(new(&[(euro, 1), (yen, 1)]), Some(keyed("m", "mixed"))).await;
     assert!(matches!(mixed, Err(OrderError::MixedCurrencies)), "{mixed:?}");
-    for too_dear in [new(&[(dear, 2)]), new(&[(dear, 1), (euro, 1)])] {
+    for too_dear in [new(&[(dear, 1_000)]), new(&[(dear, 100), (euro, 1)])] {
         let refused = shop.orders.place(too_dear, None).await;
         assert!(matches!(refused, Err(OrderError::Invalid(_))), "{refused:?}");
     }
