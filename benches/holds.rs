@@ -11,7 +11,7 @@ fn holds(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1)).sample_size(10);
     for backend in [Backend::Memory, Backend::Sqlite] {
         for (skus, max_batch) in [(1_000, 1), (1_000, 16), (1_000, 256), (5, 256)] {
-            let shop = Arc::new(runtime.block_on(Shop::open(backend, skus, max_batch, None)));
+            let shop = Arc::new(runtime.block_on(Shop::open(backend, skus, max_batch)));
             let name = BenchmarkId::new(backend.name(), format!("{skus} products, batch {max_batch}"));
             group.bench_function(name, |bencher| {
                 bencher.iter_custom(|times| {

@@ -11,7 +11,7 @@ fn orders(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1)).sample_size(10);
     for backend in [Backend::Memory, Backend::Sqlite] {
         for (skus, callers, max_batch) in [(1_000, 8, 1), (1_000, 8, 256), (5, 8, 256), (1_000, 64, 256)] {
-            let shop = Arc::new(runtime.block_on(Shop::open(backend, skus, max_batch, None)));
+            let shop = Arc::new(runtime.block_on(Shop::open(backend, skus, max_batch)));
             let name = format!("{skus} products, {callers} callers, batch {max_batch}");
             group.bench_function(BenchmarkId::new(backend.name(), name), |bencher| {
                 bencher.iter_custom(|times| {

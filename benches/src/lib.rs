@@ -1,6 +1,5 @@
 //! What the benches share: a shop in process, its products, and many callers at once.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -50,12 +49,20 @@ pub struct Shop {
 impl Shop {
     /// A shop with so many products, each with more stock than will be sold, whose combiners take at most `max_batch`.
     ///
-    /// The data lie in a new folder below `within`, or of the system's temporary folder.
+    /// The data lie in a new folder of the system's temporary folder.
     ///
     /// # Panics
     /// If a store cannot be made: then there is nothing to measure.
-    pub async fn open(backend: Backend, skus: u64, max_batch: usize, within: Option<&Path>) -> Self {
-        let folder = within.map_or_else(tempfile::tempdir, tempfile::tempdir_in).expect("makes a folder");
+    pub async fn open(backend: Backend, skus: u64, max_batch: usize) -> Self {
+        Self::open_with_view(backend, skus, max_batch, ProductServiceConfig::default().view_capacity).await
+    }
+
+    /// The same, with room for so many products in the stock view.
+    ///
+    /// # Panics
+    /// If a store cannot be made: then there is nothing to measure.
+    pub async fn open_with_view(backend: Backend, skus: u64, max_batch: usize, view_capacity: usize) -> Self {
+        let folder = tempfile::tempdir().expect("makes a folder");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (products, orders): (Arc<dyn ProductStore>, Arc<dyn OrderStore>) = match backend {
             Backend::Memory => {
@@ -69,7 +76,7 @@ impl Shop {
             }
         };
         let combiner = CombinerConfig { max_batch, ..CombinerConfig::default() };
-        let config = ProductServiceConfig { combiner, ..ProductServiceConfig::default() };
+        let config = ProductServiceConfig { combiner, view_capacity, ..ProductServiceConfig::default() };
         let products = ProductService::start(products, clock.clone(), config);
         fill(&products, skus).await;
         let config = OrderServiceConfig { combiner, ..OrderServiceConfig::default() };

@@ -25,7 +25,7 @@ fn main() {
     let options = Options::parse();
     let runtime = tokio::runtime::Runtime::new().expect("starts a runtime");
     runtime.block_on(async {
-        let shop = Arc::new(Shop::open(Backend::Sqlite, options.skus, 256, None).await);
+        let shop = Arc::new(Shop::open(Backend::Sqlite, options.skus, 256).await);
         at_once(&shop, options.callers.max(64), options.open, |shop| async move { shop.place().await }).await;
         let (mut done, from) = (0, Instant::now());
         while from.elapsed() < Duration::from_secs(options.seconds) {
