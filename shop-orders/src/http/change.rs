@@ -20,7 +20,7 @@ use crate::{Order, OrderId};
     tag = "orders",
     params(
         ("id" = String, Path, format = "uuid", description = "The order."),
-        ("If-Match" = Option<String>, Header, nullable = false, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
+        ("If-Match" = Option<String>, Header, nullable = false, pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
     ),
     request_body(content = PatchBody, content_type = "application/merge-patch+json"),
     responses(
@@ -62,7 +62,7 @@ pub(super) async fn edit_order(api: Arc<Api>, mut request: Request) -> Answer {
     tag = "orders",
     params(
         ("id" = String, Path, format = "uuid", description = "The order."),
-        ("If-Match" = Option<String>, Header, nullable = false, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
+        ("If-Match" = Option<String>, Header, nullable = false, pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#, description = "The `ETag` that the change is based on, or `*`. A weak tag matches nothing."),
     ),
     responses(
         (status = 204, description = "Deleted."),
@@ -94,7 +94,7 @@ macro_rules! action {
                     pattern = r#"^([!#-~]{1,255}|"[!#-~]{1,255}")$"#,
                     description = "The same key is done once, and answered the same every time."),
                 ("If-Match" = Option<String>, Header, nullable = false,
-                    description = "The `ETag` that the action is based on, or `*`. A weak tag matches nothing."),
+                    pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#, description = "The `ETag` that the action is based on, or `*`. A weak tag matches nothing."),
             ),
             responses(
                 (status = 200, description = "The order as it is now.", body = OrderAnswer<'static>, headers(

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use shop_core::http::{ProblemSchema, Request, ResponseExt, StatusCode, page_request, reply};
+use shop_core::http::{
+    ProblemSchema, Request, ResponseExt, StatusCode, invalid_parameter, page_request, reply,
+};
 use shop_core::{Cursor, Limit};
 use utoipa::IntoParams;
 
@@ -9,7 +11,7 @@ use super::answer::{EventAnswer, EventFeed, HistoryPage};
 use super::app::{Answer, Api};
 use crate::OrderId;
 
-/// The highest sequence that a store can have: 63 bits. There is nothing after it.
+/// The highest sequence that a store can have: 63 bits.
 const LAST: u64 = i64::MAX as u64;
 
 /// Parameters of an order's history.
@@ -21,7 +23,7 @@ pub(super) struct HistoryQuery {
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 50)]
     limit: Option<Limit>,
     /// `next_cursor` of the page before.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<Cursor>,
 }
 
@@ -60,7 +62,7 @@ pub(super) async fn order_history(api: Arc<Api>, request: Request) -> Answer {
 #[into_params(parameter_in = Query)]
 pub(super) struct FeedQuery {
     /// The last sequence that the client has; 0 for the beginning.
-    #[param(default = 0)]
+    #[param(default = 0, maximum = 9_223_372_036_854_775_807_i64)]
     after: Option<u64>,
     /// At most so many.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 50)]
@@ -81,7 +83,10 @@ pub(super) struct FeedQuery {
 pub(super) async fn list_events(api: Arc<Api>, request: Request) -> Answer {
     let query: FeedQuery = request.query()?;
     let after = query.after.unwrap_or(0);
-    let events = api.service.events(after.min(LAST), query.limit.unwrap_or_default()).await?;
+    if after > LAST {
+        return Err(invalid_parameter("after", &format!("must be 0 to {LAST}")));
+    }
+    let events = api.service.events(after, query.limit.unwrap_or_default()).await?;
     let next_after = events.last().map_or(after, |event| event.sequence);
     let feed = EventFeed { data: events.iter().map(EventAnswer::from).collect(), next_after };
     reply::json(StatusCode::OK, &feed)

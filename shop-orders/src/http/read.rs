@@ -39,7 +39,7 @@ pub(super) struct ListQuery {
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500, default = 50)]
     limit: Option<Limit>,
     /// `next_cursor` of the page before. It belongs to the same `sort`.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, min_length = 1, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<Cursor>,
     /// `total` counts the orders on all pages, which costs more than the page.
     #[param(inline)]
@@ -117,7 +117,7 @@ pub(super) async fn list_orders(api: Arc<Api>, request: Request) -> Answer {
     tag = "orders",
     params(
         ("id" = String, Path, format = "uuid", description = "The order."),
-        ("If-None-Match" = Option<String>, Header, nullable = false, description = "The `ETag` that the client has already."),
+        ("If-None-Match" = Option<String>, Header, nullable = false, pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#, description = "The `ETag` that the client has already."),
     ),
     responses(
         (status = 200, description = "The order.", body = OrderAnswer<'static>,
