@@ -10,10 +10,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(listen), Some(endpoint)) = (args.next(), args.next()) else {
         return Err("usage: proxy LISTEN UPSTREAM".into());
     };
-    let mut config = GatewayConfig { routes: vec![RouteConfig::new("/", "upstream")], ..GatewayConfig::default() };
+    let mut config =
+        GatewayConfig { routes: vec![RouteConfig::new("/", "upstream")], ..GatewayConfig::default() };
     config.gateway.listen = vec![listen.parse()?];
     config.gateway.workers = 1;
-    config.upstreams.insert("upstream".to_owned(), UpstreamConfig { endpoints: vec![endpoint], ..Default::default() });
+    config
+        .upstreams
+        .insert("upstream".to_owned(), UpstreamConfig { endpoints: vec![endpoint], ..Default::default() });
 
     let plan = Gateway::builder(config).plan()?;
     let server = Server::bind(plan.listen_config())?.start(&plan)?;

@@ -38,14 +38,16 @@ impl<P: Pool> Engine<P> {
     pub(crate) fn new(blueprint: &Blueprint) -> Self {
         let Blueprint { config, services } = blueprint;
         let limits = &config.gateway.limits;
-        let in_process = services
-            .iter()
-            .map(|(name, service)| Upstream { name: name.as_str().into(), kind: UpstreamKind::InProcess(service.clone()) });
-        let network = config
-            .upstreams
-            .iter()
-            .filter(|(name, _)| !services.contains_key(*name))
-            .map(|(name, upstream)| Upstream { name: name.as_str().into(), kind: UpstreamKind::Network(Network::new(upstream)) });
+        let in_process = services.iter().map(|(name, service)| Upstream {
+            name: name.as_str().into(),
+            kind: UpstreamKind::InProcess(service.clone()),
+        });
+        let network = config.upstreams.iter().filter(|(name, _)| !services.contains_key(*name)).map(
+            |(name, upstream)| Upstream {
+                name: name.as_str().into(),
+                kind: UpstreamKind::Network(Network::new(upstream)),
+            },
+        );
         let upstreams: Vec<_> = in_process.chain(network).collect();
         let routes = config
             .routes

@@ -38,8 +38,8 @@
 //! * `X-Request-Id` is taken if it is 1 to 128 visible ASCII characters, else made (UUIDv7), passed on and returned.
 //! * `traceparent` (W3C) is followed if valid, else begun; the upstream is called in a span of its own.
 //! * Paths with a segment `.` or `..`, in any spelling, are refused: the path that is routed is the path that is sent.
-//! * A missing, repeated or malformed `Host`, a repeated `Content-Length` and transfer codings other than `chunked` are
-//!   400. Of a `Content-Length` beside `Transfer-Encoding` hyper keeps the latter alone and closes the connection after
+//! * A missing, repeated or malformed `Host`, a `Content-Length` that differs from another (of equal ones hyper makes one)
+//!   and transfer codings other than `chunked` are 400. Of a `Content-Length` beside `Transfer-Encoding` hyper keeps the latter alone and closes the connection after
 //!   the answer (RFC 9112, 6.3); the upstream never sees both.
 //! * Bodies stream both ways and are never collected. `Upgrade` is not forwarded.
 //!
@@ -78,20 +78,21 @@ mod client;
 pub mod config;
 mod engine;
 mod fault;
-mod gather;
 mod gateway;
+mod gather;
 mod headers;
 mod rescue;
 pub mod route;
 mod serve;
 mod stack;
-pub mod units;
 mod upstream;
 
 pub use access::ACCESS_TARGET;
 pub use body::{BoxError, GatewayBody, RequestBody};
 pub use client::ClientAddr;
-pub use config::{ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenConfig, RouteConfig, UpstreamConfig};
+pub use config::{
+    ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenConfig, RouteConfig, UpstreamConfig,
+};
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
 pub use serve::{Server, ServerHandle, serve};
 pub use upstream::{EndpointAddr, EndpointError, LocalPool, Pool, SharedPool};

@@ -30,21 +30,30 @@ fn problem(fault: &Fault) -> Problem {
     match cause::<BodyFault>(fault) {
         Some(BodyFault::TooLarge { max }) => return problem(&Fault::BodyTooLarge { max: *max }),
         Some(BodyFault::TooSlow) => {
-            return Problem::new(408, "request_timeout", "The request did not come in time").detail("the body came too slowly");
+            return Problem::new(408, "request_timeout", "The request did not come in time")
+                .detail("the body came too slowly");
         }
-        Some(BodyFault::Client(_)) => return problem(&Fault::BadRequest("the body broke off, or is not framed as it should be")),
+        Some(BodyFault::Client(_)) => {
+            return problem(&Fault::BadRequest("the body broke off, or is not framed as it should be"));
+        }
         None => {}
     }
     match fault {
-        Fault::BadRequest(why) => Problem::new(400, "bad_request", "The request is not valid HTTP").detail(*why),
+        Fault::BadRequest(why) => {
+            Problem::new(400, "bad_request", "The request is not valid HTTP").detail(*why)
+        }
         Fault::Expectation => {
             Problem::new(417, "expectation_failed", "The expectation cannot be met").detail(fault.to_string())
         }
-        Fault::UriTooLong { .. } => Problem::new(414, "uri_too_long", "The target is too long").detail(fault.to_string()),
+        Fault::UriTooLong { .. } => {
+            Problem::new(414, "uri_too_long", "The target is too long").detail(fault.to_string())
+        }
         Fault::HeadersTooLarge { .. } => {
             Problem::new(431, "headers_too_large", "The headers are too large").detail(fault.to_string())
         }
-        Fault::BodyTooLarge { .. } => Problem::new(413, "body_too_large", "The body is too large").detail(fault.to_string()),
+        Fault::BodyTooLarge { .. } => {
+            Problem::new(413, "body_too_large", "The body is too large").detail(fault.to_string())
+        }
         Fault::RouteNotFound => Problem::new(404, "route_not_found", "Not found").detail(fault.to_string()),
         Fault::MethodNotAllowed { allow } => Problem {
             allow: Some(allow.clone()),
@@ -53,13 +62,13 @@ fn problem(fault: &Fault) -> Problem {
         Fault::NoEndpoint(_) => Problem::new(503, "no_endpoint", "No upstream is available")
             .detail("the upstream has no endpoint to ask")
             .retry_after(1),
-        Fault::Connect { .. } => {
-            Problem::new(502, "upstream_unreachable", "The upstream cannot be reached").detail("no connection to the upstream")
+        Fault::Connect { .. } => Problem::new(502, "upstream_unreachable", "The upstream cannot be reached")
+            .detail("no connection to the upstream"),
+        Fault::ConnectTimeout { .. } => Problem::new(504, "upstream_timeout", "The upstream is too slow")
+            .detail("no connection to the upstream in time"),
+        Fault::Timeout => {
+            Problem::new(504, "upstream_timeout", "The upstream is too slow").detail(fault.to_string())
         }
-        Fault::ConnectTimeout { .. } => {
-            Problem::new(504, "upstream_timeout", "The upstream is too slow").detail("no connection to the upstream in time")
-        }
-        Fault::Timeout => Problem::new(504, "upstream_timeout", "The upstream is too slow").detail(fault.to_string()),
         Fault::Closed | Fault::Exchange(_) | Fault::BadResponse(_) | Fault::Service(_) => {
             Problem::new(502, "bad_upstream_response", "The upstream gave no proper answer")
                 .detail("the upstream broke off, or its answer is not HTTP as it should be")
@@ -69,7 +78,11 @@ fn problem(fault: &Fault) -> Problem {
 
 /// The client's answer to a fault. What is the upstream's doing is also told to the log, with its causes, of
 /// which the client is told nothing.
-pub(crate) fn respond<P: Pool>(fault: &Fault, request_id: HeaderValue, upstream: Option<&str>) -> Response<GatewayBody<P>> {
+pub(crate) fn respond<P: Pool>(
+    fault: &Fault,
+    request_id: HeaderValue,
+    upstream: Option<&str>,
+) -> Response<GatewayBody<P>> {
     let problem = problem(fault);
     if problem.status >= 500 {
         tracing::warn!(
@@ -133,7 +146,10 @@ mod tests {
         ] {
             let problem = problem(&fault);
             assert_eq!((problem.status, &*problem.code), (status, code), "{fault:?}");
-            assert!(!problem.detail.contains("secret") && !problem.detail.contains("10.0.0.7"), "{problem:?}");
+            assert!(
+                !problem.detail.contains("secret") && !problem.detail.contains("10.0.0.7"),
+                "{problem:?}"
+            );
         }
     }
 }

@@ -54,7 +54,11 @@ impl<P: Pool> Engine<P> {
     ///
     /// # Cancel safety
     /// Dropping the future gives the request up: its upstream's connection is closed, its event says `aborted`.
-    pub(crate) async fn handle(&self, req: Request<RequestBody>, client: &Client) -> Response<GatewayBody<P>> {
+    pub(crate) async fn handle(
+        &self,
+        req: Request<RequestBody>,
+        client: &Client,
+    ) -> Response<GatewayBody<P>> {
         let mut access = AccessGuard::start(&req, client);
         let head_only = req.method() == Method::HEAD;
 
@@ -83,8 +87,12 @@ impl<P: Pool> Engine<P> {
         };
 
         if let Some(mut access) = access {
-            let no_body = head_only || matches!(res.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-            let length = res.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            let no_body =
+                head_only || matches!(res.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            let length = res
+                .headers()
+                .get(header::CONTENT_LENGTH)
+                .and_then(|length| length.to_str().ok()?.parse().ok());
             access.set_response(res.status(), no_body, length.or(res.body().size_hint().exact()));
             res.body_mut().report_to(access);
         }

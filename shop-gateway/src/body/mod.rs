@@ -5,8 +5,8 @@ mod request;
 mod response;
 
 pub(crate) use progress::BodyProgress;
-pub(crate) use request::{BodyFault, BodyLimits};
 pub use request::RequestBody;
+pub(crate) use request::{BodyFault, BodyLimits};
 pub use response::GatewayBody;
 
 /// An error of any kind.

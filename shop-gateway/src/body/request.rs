@@ -75,7 +75,10 @@ impl RequestBody {
             return Self::empty();
         }
         let mut slot = Some(body);
-        let inner = match (&mut slot as &mut dyn Any).downcast_mut::<Option<Incoming>>().and_then(Option::take) {
+        let inner = match (&mut slot as &mut dyn Any)
+            .downcast_mut::<Option<Incoming>>()
+            .and_then(Option::take)
+        {
             Some(incoming) => Inner::Incoming(incoming),
             None => slot.map_or(Inner::Empty, |body| Inner::Boxed(body.map_err(Into::into).boxed_unsync())),
         };
@@ -166,7 +169,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let polled = match &mut this.inner {
             Inner::Empty => return Poll::Ready(None),
@@ -239,7 +245,10 @@ mod tests {
         type Data = Bytes;
         type Error = Infallible;
 
-        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             self.0.poll_recv(cx).map(|item| item.map(|bytes| Ok(Frame::data(bytes))))
         }
     }

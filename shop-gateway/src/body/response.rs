@@ -20,6 +20,8 @@ use crate::upstream::{NetworkBody, Pool, SharedPool};
 pub struct GatewayBody<P: Pool = SharedPool> {
     kind: Kind<P>,
     access: Option<Box<AccessGuard>>,
+    /// Told at the next poll, so that the server sends on first what had come before it.
+    failed: Option<BoxError>,
 }
 
 enum Kind<P: Pool> {
@@ -31,19 +33,23 @@ enum Kind<P: Pool> {
 
 impl<P: Pool> GatewayBody<P> {
     pub(crate) fn empty() -> Self {
-        Self { kind: Kind::Empty, access: None }
+        Self { kind: Kind::Empty, access: None, failed: None }
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { kind: Kind::Full(bytes.into()), access: None }
+        Self { kind: Kind::Full(bytes.into()), access: None, failed: None }
     }
 
     pub(crate) fn network(body: NetworkBody<P>) -> Self {
-        if body.is_end_stream() { Self::empty() } else { Self { kind: Kind::Network(body), access: None } }
+        if body.is_end_stream() {
+            Self::empty()
+        } else {
+            Self { kind: Kind::Network(body), access: None, failed: None }
+        }
     }
 
     pub(crate) fn boxed(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
-        Self { kind: Kind::Boxed(body), access: None }
+        Self { kind: Kind::Boxed(body), access: None, failed: None }
     }
 
     pub(crate) fn report_to(&mut self, access: Box<AccessGuard>) {
@@ -55,8 +61,15 @@ impl<P: Pool> Body for GatewayBody<P> {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        if let Some(fault) = this.failed.take() {
+            this.kind = Kind::Empty;
+            return Poll::Ready(Some(Err(fault)));
+        }
         let polled = match &mut this.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -64,7 +77,9 @@ impl<P: Pool> Body for GatewayBody<P> {
                 this.kind = Kind::Empty;
                 Poll::Ready(Some(Ok(frame)))
             }
-            Kind::Network(body) => body.poll_frame(cx).map(|item| item.map(|frame| frame.map_err(BoxError::from))),
+            Kind::Network(body) => {
+                body.poll_frame(cx).map(|item| item.map(|frame| frame.map_err(BoxError::from)))
+            }
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
         };
         if let (Some(access), Poll::Ready(item)) = (&mut this.access, &polled) {
@@ -74,11 +89,17 @@ impl<P: Pool> Body for GatewayBody<P> {
                 None => access.set_complete(),
             }
         }
+        if let Poll::Ready(Some(Err(fault))) = polled {
+            this.failed = Some(fault);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
+            _ if self.failed.is_some() => false,
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Network(body) => body.is_end_stream(),

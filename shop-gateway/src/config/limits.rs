@@ -1,9 +1,11 @@
 //! `[gateway.limits]`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use shop_core::config::{ByteSize, HumanDuration};
 
 use super::ConfigErrors;
-use crate::units::{ByteSize, HumanDuration};
 
 /// What a client may cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,13 +32,13 @@ pub struct LimitsConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            header_timeout: HumanDuration::from_secs(30),
-            body_timeout: HumanDuration::from_secs(30),
-            min_body_rate: ByteSize::kib(1),
-            idle_timeout: HumanDuration::from_secs(75),
-            max_header: ByteSize::kib(32),
-            max_uri: ByteSize::kib(8),
-            max_body: ByteSize::mib(100),
+            header_timeout: HumanDuration(Duration::from_secs(30)),
+            body_timeout: HumanDuration(Duration::from_secs(30)),
+            min_body_rate: ByteSize(1 << 10),
+            idle_timeout: HumanDuration(Duration::from_secs(75)),
+            max_header: ByteSize(32 << 10),
+            max_uri: ByteSize(8 << 10),
+            max_body: ByteSize(100 << 20),
         }
     }
 }
@@ -53,7 +55,7 @@ impl LimitsConfig {
             }
         }
         for (name, size, most) in [
-            ("max_header", self.max_header, ByteSize::mib(1)),
+            ("max_header", self.max_header, ByteSize(1 << 20)),
             // A target is at most 65,534 bytes in the `http` crate.
             ("max_uri", self.max_uri, ByteSize(65_534)),
         ] {

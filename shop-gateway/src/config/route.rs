@@ -65,7 +65,12 @@ impl RouteConfig {
         methods.dedup();
         let headers: Vec<_> =
             self.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        (self.path.trim_end_matches('/').to_owned(), self.host.as_ref().map(|h| h.to_ascii_lowercase()), methods, headers)
+        (
+            self.path.trim_end_matches('/').to_owned(),
+            self.host.as_ref().map(|h| h.to_ascii_lowercase()),
+            methods,
+            headers,
+        )
     }
 
     pub(super) fn check(&self, path: &str, faults: &mut ConfigErrors) {
@@ -99,7 +104,8 @@ impl RouteConfig {
 
     /// The header matches, parsed. Only of a checked route.
     pub(crate) fn header_matches(&self) -> HeaderMap {
-        let parsed = |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?));
+        let parsed =
+            |(name, value): (&String, &String)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?));
         self.headers.iter().filter_map(parsed).collect()
     }
 }

@@ -1,9 +1,11 @@
 //! `[upstreams.NAME]`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use shop_core::config::HumanDuration;
 
 use super::ConfigErrors;
-use crate::units::HumanDuration;
 use crate::upstream::EndpointAddr;
 
 /// Where requests go.
@@ -26,10 +28,10 @@ impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
-            connect_timeout: HumanDuration::from_secs(5),
-            response_timeout: HumanDuration::from_secs(30),
+            connect_timeout: HumanDuration(Duration::from_secs(5)),
+            response_timeout: HumanDuration(Duration::from_secs(30)),
             max_idle: 64,
-            idle_timeout: HumanDuration::from_secs(55),
+            idle_timeout: HumanDuration(Duration::from_secs(55)),
         }
     }
 }

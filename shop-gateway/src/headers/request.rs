@@ -113,7 +113,8 @@ impl<'a> Scan<'a> {
                 "te" => {
                     scan.dropped |= 1 << 3;
                     let accepts = value.as_bytes().split(|&b| b == b',');
-                    scan.te_trailers |= accepts.map(<[u8]>::trim_ascii).any(|t| t.eq_ignore_ascii_case(b"trailers"));
+                    scan.te_trailers |=
+                        accepts.map(<[u8]>::trim_ascii).any(|t| t.eq_ignore_ascii_case(b"trailers"));
                 }
                 "transfer-encoding" => {
                     scan.dropped |= 1 << 4;
@@ -158,7 +159,11 @@ impl<'a> Scan<'a> {
 /// Makes a client's head the upstream's, in place: one request, one hop on.
 ///
 /// The ids come back even when the head is refused, since the refusal carries them.
-pub(crate) fn prepare<B>(req: &mut Request<B>, client: &Client, max_header: u64) -> (Inbound, Result<(), HeadFault>) {
+pub(crate) fn prepare<B>(
+    req: &mut Request<B>,
+    client: &Client,
+    max_header: u64,
+) -> (Inbound, Result<(), HeadFault>) {
     let scan = Scan::of(req.headers());
     let taken_id = scan.request_id.value().filter(|id| is_request_id(id)).cloned();
     let followed = scan.traceparent.value().and_then(child_of);
@@ -206,7 +211,9 @@ pub(crate) fn prepare<B>(req: &mut Request<B>, client: &Client, max_header: u64)
     }
     let headers = req.headers_mut();
     match &inbound.host {
-        Some(host) if !is_host(host) => return (inbound, Err(HeadFault::Bad("the Host header is not a host"))),
+        Some(host) if !is_host(host) => {
+            return (inbound, Err(HeadFault::Bad("the Host header is not a host")));
+        }
         Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
         None => headers.remove(X_FORWARDED_HOST),
     };
@@ -227,8 +234,10 @@ fn to_origin_form<B>(req: &mut Request<B>) -> Result<Option<HeaderValue>, HeadFa
     }
     let mut parts = std::mem::take(req.uri_mut()).into_parts();
     let authority = parts.authority.take();
-    let host = authority.as_ref().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
-    let host = HeaderValue::from_str(host).map_err(|_| HeadFault::Bad("the target's authority is not a host"))?;
+    let host =
+        authority.as_ref().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
+    let host =
+        HeaderValue::from_str(host).map_err(|_| HeadFault::Bad("the target's authority is not a host"))?;
     req.headers_mut().insert(header::HOST, host.clone());
     *req.uri_mut() = Uri::from(parts.path_and_query.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
     Ok(Some(host))
@@ -241,8 +250,24 @@ fn is_host(host: &HeaderValue) -> bool {
         b.is_ascii_alphanumeric()
             || matches!(
                 b,
-                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-                    | b':' | b'[' | b']'
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
+                    | b':'
+                    | b'['
+                    | b']'
             )
     };
     !host.is_empty() && host.iter().all(allowed)
@@ -319,7 +344,10 @@ mod tests {
         assert!(matches!(fault(&[("host", "a"), ("host", "a")]), HeadFault::Bad(_)));
         assert!(matches!(fault(&[("host", "")]), HeadFault::Bad(_)));
         assert!(matches!(fault(&[("host", "a/b")]), HeadFault::Bad(_)));
-        assert!(matches!(fault(&[("host", "a"), ("content-length", "1"), ("content-length", "1")]), HeadFault::Bad(_)));
+        assert!(matches!(
+            fault(&[("host", "a"), ("content-length", "1"), ("content-length", "1")]),
+            HeadFault::Bad(_)
+        ));
         assert!(matches!(fault(&[("host", "a"), ("transfer-encoding", "gzip, chunked")]), HeadFault::Bad(_)));
         assert_eq!(fault(&[("host", "a"), ("expect", "a miracle")]), HeadFault::Expectation);
         assert_eq!(fault(&[("host", "a"), ("x", &"x".repeat(1 << 15))]), HeadFault::TooLarge);

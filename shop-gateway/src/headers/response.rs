@@ -117,13 +117,19 @@ mod tests {
 
     #[test]
     fn framing_that_two_may_read_differently() {
-        assert_eq!(cleaned(&[("content-length", "1"), ("content-length", "1")]), Err(BadResponse::ContentLengths));
+        assert_eq!(
+            cleaned(&[("content-length", "1"), ("content-length", "1")]),
+            Err(BadResponse::ContentLengths)
+        );
         assert_eq!(cleaned(&[("transfer-encoding", "gzip, chunked")]), Err(BadResponse::TransferEncoding));
         assert_eq!(
             cleaned(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
             Err(BadResponse::TransferEncoding)
         );
-        assert_eq!(cleaned(&[("content-length", "1"), ("transfer-encoding", "chunked")]), Err(BadResponse::BothFramings));
+        assert_eq!(
+            cleaned(&[("content-length", "1"), ("transfer-encoding", "chunked")]),
+            Err(BadResponse::BothFramings)
+        );
         assert!(cleaned(&[("transfer-encoding", "Chunked")]).is_ok());
     }
 }

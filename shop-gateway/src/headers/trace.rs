@@ -9,8 +9,9 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes `n` as 16 lower-case digits.
 fn hex(out: &mut [u8], n: u64) {
-    for (i, digit) in out.iter_mut().enumerate() {
-        *digit = HEX[(n >> (60 - 4 * i) & 15) as usize];
+    for (pair, byte) in out.chunks_exact_mut(2).zip(n.to_be_bytes()) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
     }
 }
 

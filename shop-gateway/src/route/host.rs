@@ -22,11 +22,11 @@ impl HostMatch {
 
     /// `host` is a `Host` header's value, in any case, with or without a port.
     pub(super) fn matches(&self, host: &str) -> bool {
-        let host = without_port(host);
         match self {
             Self::Any => true,
-            Self::Exact(name) => host.eq_ignore_ascii_case(name),
+            Self::Exact(name) => without_port(host).eq_ignore_ascii_case(name),
             Self::Suffix(suffix) => {
+                let host = without_port(host);
                 let Some(at) = host.len().checked_sub(suffix.len()) else { return false };
                 at > 0 && host.is_char_boundary(at) && host[at..].eq_ignore_ascii_case(suffix)
             }
@@ -37,7 +37,9 @@ impl HostMatch {
 /// The name of `name:port`; the brackets of an IPv6 address stay, as does nothing of a root dot.
 fn without_port(host: &str) -> &str {
     let name = match host.rfind(':') {
-        Some(at) if host[at + 1..].bytes().all(|b| b.is_ascii_digit()) && !host[at..].contains(']') => &host[..at],
+        Some(at) if host[at + 1..].bytes().all(|b| b.is_ascii_digit()) && !host[at..].contains(']') => {
+            &host[..at]
+        }
         _ => host,
     };
     name.strip_suffix('.').unwrap_or(name)

@@ -20,7 +20,11 @@ pub(crate) fn has_dot_segment(path: &str) -> bool {
         let mut rest = segment;
         let mut dots = 0;
         while !rest.is_empty() {
-            rest = match rest.strip_prefix('.').or_else(|| rest.strip_prefix("%2e")).or_else(|| rest.strip_prefix("%2E")) {
+            rest = match rest
+                .strip_prefix('.')
+                .or_else(|| rest.strip_prefix("%2e"))
+                .or_else(|| rest.strip_prefix("%2E"))
+            {
                 Some(rest) => rest,
                 None => return false,
             };

@@ -19,7 +19,10 @@ fn is_of_the_connection(e: &io::Error) -> bool {
 }
 
 /// Accepts for ever.
-pub(super) async fn accept(listener: &TcpListener, mut take: impl FnMut(TcpStream, SocketAddr)) -> Infallible {
+pub(super) async fn accept(
+    listener: &TcpListener,
+    mut take: impl FnMut(TcpStream, SocketAddr),
+) -> Infallible {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => take(stream, peer),

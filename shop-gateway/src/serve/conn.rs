@@ -86,7 +86,10 @@ impl<P: Pool, H: 'static> Body for InFlight<P, H> {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Pin::new(&mut self.get_mut().body).poll_frame(cx)
     }
 
@@ -174,7 +177,11 @@ pub(super) async fn serve_connection<H: Handler>(
         End::Hyper(Ok(())) => linger(conn.into_parts().io).await,
         End::Hyper(Err(e)) if e.is_parse() => {
             // hyper has answered.
-            let status = if e.is_parse_too_large() { StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+            let status = if e.is_parse_too_large() {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            } else {
+                StatusCode::BAD_REQUEST
+            };
             refused_before_routing(&shared.client, status, accepted);
             linger(conn.into_parts().io).await;
         }

@@ -60,7 +60,13 @@ pub async fn serve(
         let mut accepting = pin!(accept::accept(&listener, |stream, peer| {
             // Connections that have ended leave nothing behind.
             while tasks.try_join_next().is_some() {}
-            tasks.spawn(conn::serve_connection(stream, peer, gateway.clone(), settings.clone(), drain.clone()));
+            tasks.spawn(conn::serve_connection(
+                stream,
+                peer,
+                gateway.clone(),
+                settings.clone(),
+                drain.clone(),
+            ));
         }));
         let mut shutdown = pin!(shutdown);
         poll_fn(|cx| {

@@ -63,7 +63,13 @@ impl Watchdog {
 
     /// Polled after the connection was, always by the same task. `requests` counts the requests begun so far,
     /// `busy` says whether one is being answered.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, requests: u32, busy: bool, traffic: &Traffic) -> Poll<Expired> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        requests: u32,
+        busy: bool,
+        traffic: &Traffic,
+    ) -> Poll<Expired> {
         if busy {
             self.phase = Phase::Busy;
         } else if self.phase == Phase::Busy || requests != self.requests {

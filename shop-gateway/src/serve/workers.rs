@@ -100,10 +100,11 @@ impl Server {
             let (ready_tx, ready) = mpsc::channel();
             let (done_tx, done) = oneshot::channel();
             let thread = thread::Builder::new().name(format!("gateway-{index}")).spawn(move || {
-                let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-                    Ok(runtime) => runtime,
-                    Err(e) => return drop(ready_tx.send(Err(e))),
-                };
+                let runtime =
+                    match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                        Ok(runtime) => runtime,
+                        Err(e) => return drop(ready_tx.send(Err(e))),
+                    };
                 let clean = runtime.block_on(work(listeners, plan.local_gateway(), settings, stop, ready_tx));
                 // Cuts off what still runs.
                 drop(runtime);

@@ -20,8 +20,8 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep};
 
 use super::EndpointAddr;
-use super::relay::Relay;
 use super::connect::{ConnectFault, Stream, connect};
+use super::relay::Relay;
 use crate::body::{BodyProgress, RequestBody};
 
 /// Why an exchange gave no response.
@@ -50,7 +50,8 @@ pub(crate) struct Conn {
 
 /// hyper's I/O future, and the waker that it is always polled with.
 struct Driver {
-    io: Connection<TokioIo<Stream>, RequestBody>,
+    /// None once it has ended: dropping it is what gives back a request that it has not taken.
+    io: Option<Connection<TokioIo<Stream>, RequestBody>>,
     relay: Arc<Relay>,
     waker: Waker,
 }
@@ -58,8 +59,13 @@ struct Driver {
 impl Driver {
     /// Does I/O, and lets the current task be woken for more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
         self.relay.arm(cx.waker());
-        Pin::new(&mut self.io).poll(&mut Context::from_waker(&self.waker))
+        let polled = Pin::new(io).poll(&mut Context::from_waker(&self.waker));
+        if polled.is_ready() {
+            self.io = None;
+        }
+        polled
     }
 }
 
@@ -72,8 +78,16 @@ impl Conn {
             .map_err(|e| ConnectFault::Io(std::io::Error::other(e)))?;
         let now = Instant::now();
         let relay = Arc::new(Relay::default());
-        let driver = Driver { io, waker: Waker::from(relay.clone()), relay };
-        Ok(Box::new(Self { send, driver, timeout, deadline: now + timeout, timer: None, upload: None, last_used: now }))
+        let driver = Driver { io: Some(io), waker: Waker::from(relay.clone()), relay };
+        Ok(Box::new(Self {
+            send,
+            driver,
+            timeout,
+            deadline: now + timeout,
+            timer: None,
+            upload: None,
+            last_used: now,
+        }))
     }
 
     /// Sends a request and waits for the head of its response.

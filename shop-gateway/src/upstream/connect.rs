@@ -27,11 +27,14 @@ pub(crate) enum Stream {
 
 pub(super) async fn connect(addr: &EndpointAddr) -> Result<Stream, ConnectFault> {
     let tcp = match addr {
-        EndpointAddr::Unix(path) => return UnixStream::connect(path).await.map(Stream::Unix).map_err(ConnectFault::Io),
+        EndpointAddr::Unix(path) => {
+            return UnixStream::connect(path).await.map(Stream::Unix).map_err(ConnectFault::Io);
+        }
         EndpointAddr::Ip(addr) => TcpStream::connect(addr).await.map_err(ConnectFault::Io)?,
         EndpointAddr::Name { host, port } => {
-            let addrs =
-                tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|e| ConnectFault::NoAddress(Some(e)))?;
+            let addrs = tokio::net::lookup_host((host.as_str(), *port))
+                .await
+                .map_err(|e| ConnectFault::NoAddress(Some(e)))?;
             let mut outcome = Err(ConnectFault::NoAddress(None));
             for addr in addrs {
                 outcome = TcpStream::connect(addr).await.map_err(ConnectFault::Io);

@@ -66,7 +66,9 @@ mod tests {
         for text in ["127.0.0.1:80", "[::1]:8081", "orders-1:8081", "unix:/run/orders.sock"] {
             assert_eq!(text.parse::<EndpointAddr>().unwrap().to_string(), text);
         }
-        for text in ["", "orders", ":80", "orders:0", "127.0.0.1:0", "unix:run", "http://a:80", "a b:1", "a:70000"] {
+        for text in
+            ["", "orders", ":80", "orders:0", "127.0.0.1:0", "unix:run", "http://a:80", "a b:1", "a:70000"]
+        {
             assert!(text.parse::<EndpointAddr>().is_err(), "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! Upstreams: services of this process, and endpoints on the network with their pools.
 
-mod connect;
 mod conn;
+mod connect;
 mod endpoint;
 mod inproc;
 mod network;

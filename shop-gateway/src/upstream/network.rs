@@ -34,7 +34,11 @@ struct Endpoint<P> {
 
 impl<P> Endpoint<P> {
     /// The request to send: whole, since it is put back whenever it was not sent.
-    fn next_request(&self, slot: &mut Option<Request<RequestBody>>, has_host: bool) -> Result<Request<RequestBody>, Fault> {
+    fn next_request(
+        &self,
+        slot: &mut Option<Request<RequestBody>>,
+        has_host: bool,
+    ) -> Result<Request<RequestBody>, Fault> {
         let mut req = slot.take().ok_or(Fault::Closed)?;
         if !has_host {
             req.headers_mut().insert(header::HOST, self.host.clone());
@@ -86,7 +90,8 @@ impl<P: Pool> Network<P> {
                 Err(fault) => return Err(Fault::from_exchange(fault)),
             }
         }
-        let mut conn = self.connect(endpoint).await?;
+        // Rare, and large: on the heap, so that every request's future is not as large.
+        let mut conn = Box::pin(self.connect(endpoint)).await?;
         match conn.exchange(endpoint.next_request(slot, has_host)?, upload, Instant::now()).await {
             Ok(res) => Ok((res, NetworkBodyParts { conn, pool: endpoint.pool.clone() })),
             Err(fault) => Err(Fault::from_exchange(fault)),
@@ -98,7 +103,9 @@ impl<P: Pool> Network<P> {
         match tokio::time::timeout(self.connect_timeout, opening).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(ConnectFault::NoAddress(source))) => Err(Fault::NoEndpoint(source)),
-            Ok(Err(ConnectFault::Io(source))) => Err(Fault::Connect { endpoint: endpoint.addr.to_string(), source }),
+            Ok(Err(ConnectFault::Io(source))) => {
+                Err(Fault::Connect { endpoint: endpoint.addr.to_string(), source })
+            }
             Err(_elapsed) => Err(Fault::ConnectTimeout { endpoint: endpoint.addr.to_string() }),
         }
     }

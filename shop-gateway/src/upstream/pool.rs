@@ -69,7 +69,11 @@ impl Idle {
     }
 
     fn sweep(&mut self, now: Instant) {
-        while self.conns.front().is_some_and(|conn| now.saturating_duration_since(conn.last_used) >= self.timeout) {
+        while self
+            .conns
+            .front()
+            .is_some_and(|conn| now.saturating_duration_since(conn.last_used) >= self.timeout)
+        {
             self.conns.pop_front();
         }
     }
