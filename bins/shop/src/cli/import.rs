@@ -53,7 +53,8 @@ enum Format {
 struct Tally {
     by_status: BTreeMap<String, u64>,
     refused: Vec<Value>,
-    finished: bool,
+    /// Where the service stopped before the file's end, and why.
+    ended_at: Option<Value>,
 }
 
 impl Import {
@@ -103,8 +104,8 @@ impl Import {
             let mode = if self.dry_run { " (dry run: nothing was changed)" } else { "" };
             println!("{}{mode}", if counts.is_empty() { "no rows".into() } else { counts.join(", ") });
         }
-        if !tally.finished {
-            return Err(Failure("the service broke off: rows without a result were not imported".into()));
+        if let Some(row) = &tally.ended_at {
+            return Err(Failure(format!("the import ended early, and rows without a result were not imported: {row}")));
         }
         Ok(tally.refused.is_empty())
     }
@@ -174,21 +175,21 @@ async fn seeds(mut input: impl AsyncRead + Unpin, share: f64) -> Result<(Vec<u8>
     Ok((rows, notes))
 }
 
-/// Reads the results, one a line; the last line says that all were read.
+/// Reads the results, one a line. An answer that breaks off is an error of the stream.
 async fn tally(results: impl Stream<Item = std::io::Result<Bytes>> + Unpin) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     let mut lines = BufReader::new(StreamReader::new(results)).lines();
     while let Some(line) = lines.next_line().await? {
         let result: Value = serde_json::from_str(&line)?;
         match result["status"].as_str() {
-            Some(status) if result.get("row").is_some() => {
+            Some("incomplete") => tally.ended_at = Some(result),
+            Some(status) => {
                 *tally.by_status.entry(status.to_owned()).or_default() += 1;
                 if status == "refused" {
                     tally.refused.push(result);
                 }
             }
-            Some("complete") => tally.finished = true,
-            _ => return Err(Failure(format!("the service broke off: {line}"))),
+            None => return Err(Failure(format!("no result of a row: {line}"))),
         }
     }
     Ok(tally)
