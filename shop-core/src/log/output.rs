@@ -13,7 +13,7 @@ use super::config::{LogConfig, Overflow};
 use super::encode::MAX_LINE;
 
 /// How long lines are gathered, unless so many bytes of them wait.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 const ENOUGH: usize = 256 << 10;
 /// What is kept of a buffer that a burst made large.
 const KEEP: usize = 1 << 20;
@@ -24,6 +24,8 @@ struct Pending {
     lines: u64,
     /// Lines that the writer thread has taken and not yet written.
     taken: u64,
+    /// The writer thread waits for a first line, and must be woken for it.
+    idle: bool,
     closed: bool,
 }
 
@@ -82,8 +84,8 @@ impl Output {
         let before = pending.bytes.len();
         pending.bytes.extend_from_slice(line);
         pending.lines += 1;
-        // The writer thread is woken once for many lines: by the first, and when there are enough.
-        let wake = before == 0 || (before < ENOUGH && pending.bytes.len() >= ENOUGH);
+        // The writer thread looks by itself while there is traffic: it is woken only after a pause, or when there is enough.
+        let wake = std::mem::take(&mut pending.idle) || (before < ENOUGH && pending.bytes.len() >= ENOUGH);
         drop(pending);
         if wake {
             self.filled.notify_one();
@@ -94,16 +96,23 @@ impl Output {
         let mut batch = Vec::new();
         let mut torn = false;
         loop {
-            let mut pending = self.lock();
-            pending = self
-                .filled
-                .wait_while(pending, |p| p.bytes.is_empty() && !p.closed)
-                .unwrap_or_else(PoisonError::into_inner);
-            pending = self
-                .filled
-                .wait_timeout_while(pending, GATHER, |p| p.bytes.len() < ENOUGH && !p.closed)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let gather = |pending| {
+                self.filled
+                    .wait_timeout_while(pending, GATHER, |p: &mut Pending| {
+                        p.bytes.len() < ENOUGH && !p.closed
+                    })
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            };
+            let mut pending = gather(self.lock());
+            if pending.bytes.is_empty() {
+                pending.idle = true;
+                pending = self
+                    .filled
+                    .wait_while(pending, |p| p.bytes.is_empty() && !p.closed)
+                    .unwrap_or_else(PoisonError::into_inner);
+                pending = gather(pending);
+            }
             if pending.bytes.is_empty() {
                 return;
             }
