@@ -38,7 +38,7 @@ async fn serve(app: App) -> Running {
 }
 
 async fn shop() -> (Running, ProductService, RestCatalog) {
-    let store = Arc::new(MemoryProductStore::new(Arc::new(SystemClock)));
+    let store = Arc::new(MemoryProductStore::new());
     let service = ProductService::start(store, Arc::new(SystemClock), ProductServiceConfig::default());
     let server = serve(app(service.clone(), ProductsHttpConfig::default())).await;
     let catalog = RestCatalog::builder(&server.base).build().unwrap();
@@ -415,4 +415,27 @@ async fn a_base_url_is_checked_when_the_client_is_made() {
         assert!(RestCatalog::builder(bad).build().is_err(), "{bad}");
     }
     RestCatalog::builder("http://x:1/prefix").build().unwrap();
+}
+
+/// The published suite, over a real server.
+#[cfg(feature = "testing")]
+mod suite {
+    use async_trait::async_trait;
+    use shop_products::testing::{CatalogUnderTest, ProductCatalogFactory};
+
+    use super::*;
+
+    struct Rest;
+
+    #[async_trait]
+    impl ProductCatalogFactory for Rest {
+        type Guard = Running;
+
+        async fn fresh(&self) -> CatalogUnderTest<Running> {
+            let (guard, service, catalog) = shop().await;
+            CatalogUnderTest { guard, service, catalog: Arc::new(catalog) }
+        }
+    }
+
+    shop_products::catalog_suite!(Rest);
 }

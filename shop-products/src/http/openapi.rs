@@ -59,7 +59,7 @@ const NOT_FOUND: (u16, &str) = (404, "`not_found`");
 const MEDIA_TYPE: (u16, &str) = (415, "`unsupported_media_type`");
 const INVALID: (u16, &str) = (422, "`invalid`, with every fault; `idempotency_key_reused`");
 const STALE: (u16, &str) = (412, "`version_mismatch`");
-const NEEDS_TAG: (u16, &str) = (428, "`precondition_required`, if it is configured so");
+const NEEDS_TAG: (u16, &str) = (428, "`if_match_required`, if it is configured so");
 const IN_FLIGHT: (u16, &str) = (409, "`idempotency_key_in_flight`");
 
 /// What an operation has besides its path, parameters and bodies.

@@ -146,7 +146,7 @@ fn expected(api: &Api, request: &Request) -> Result<Option<Vec<u64>>, Problem> {
             Ok(Some(versions.collect()))
         }
         None if api.config.require_if_match => {
-            Err(Problem::new(428, "precondition_required", "If-Match is needed")
+            Err(Problem::new(428, "if_match_required", "If-Match is needed")
                 .detail("send the ETag of the product as If-Match"))
         }
         None => Ok(None),

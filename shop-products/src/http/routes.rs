@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_route_is_described_and_nothing_else() {
-        let store = Arc::new(MemoryProductStore::new(Arc::new(SystemClock)));
+        let store = Arc::new(MemoryProductStore::new());
         let service = ProductService::start(store, Arc::new(SystemClock), ProductServiceConfig::default());
         let router = router(service, ProductsHttpConfig::default());
         let routes: BTreeSet<_> = router.routes().map(|(method, path)| format!("{method} {path}")).collect();

@@ -106,6 +106,7 @@ async fn invalid_content_is_told_whole(shop: Shop) {
             json!({"sku": " ", "name": "\n", "price": {"amount": "x", "currency": "EUR"}, "description": "\u{0}", "tags": [""]}),
             vec![
                 ("/description", "invalid_character"),
+                ("/name", "invalid_character"),
                 ("/name", "required"),
                 ("/price/amount", "invalid"),
                 ("/sku", "invalid"),

@@ -175,11 +175,11 @@ async fn configuration_can_ask_for_tags_and_keys() {
         Answer::of(shop.request("POST", "/v1/products").header("idempotency-key", "k").json(&new)).await;
     made.expect(201);
     let path = made.header("location").to_owned();
-    shop.send("PUT", &path, new.clone()).await.problem(428, "precondition_required");
-    Answer::of(shop.request("DELETE", &path)).await.problem(428, "precondition_required");
+    shop.send("PUT", &path, new.clone()).await.problem(428, "if_match_required");
+    Answer::of(shop.request("DELETE", &path)).await.problem(428, "if_match_required");
     let patch =
         shop.request("PATCH", &path).header("content-type", "application/merge-patch+json").body("{}");
-    Answer::of(patch).await.problem(428, "precondition_required");
+    Answer::of(patch).await.problem(428, "if_match_required");
     Answer::of(shop.request("PUT", &path).header("if-match", "\"1\"").json(&new)).await.expect(200);
     shop.post("/v1/stock/check", json!({"lines": [{"sku": "F-1", "quantity": 1}]})).await.expect(200);
 }

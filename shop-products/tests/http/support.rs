@@ -33,7 +33,6 @@ macro_rules! on_every_store {
 pub struct Shop {
     pub base: String,
     pub client: reqwest::Client,
-    pub service: ProductService,
     _stop: Stop,
     _dir: Option<tempfile::TempDir>,
 }
@@ -75,13 +74,13 @@ impl Shop {
     pub async fn over(store: Arc<dyn ProductStore>, config: ProductsHttpConfig) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let service = ProductService::start(store, clock, ProductServiceConfig::default());
-        let app = app(service.clone(), config);
+        let app = app(service, config);
         let server = Server::bind(([127, 0, 0, 1], 0).into(), app).await.unwrap();
         let base = format!("http://{}", server.local_addr());
         let stop = CancellationToken::new();
         tokio::spawn(server.run(stop.clone()));
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { base, client, service, _stop: Stop(stop), _dir: None }
+        Self { base, client, _stop: Stop(stop), _dir: None }
     }
 
     pub fn address(&self) -> &str {
