@@ -4,8 +4,9 @@
 //! sqlx sets neither WAL nor `synchronous` on its own. Here a database is in WAL mode with `synchronous=FULL` (a commit is
 //! on disk when it returns), all writes go through one connection by `BEGIN IMMEDIATE`, and readers never wait for it.
 //!
-//! A statement of sqlx's SQLite driver costs a hop to the connection's thread and back, so a [`Script`] runs a whole
-//! transaction in one.
+//! A statement of sqlx's SQLite driver costs a hop to the connection's thread and back, and so does every row that it
+//! returns. A [`Script`] runs a whole transaction in one hop out and one back a statement; [`SqliteDb::execute`] runs one
+//! statement, which is a transaction of its own and may be an `INSERT` into a view whose `INSTEAD OF` trigger does it all.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -46,12 +47,7 @@ pub struct SqliteConfig {
 
 impl Default for SqliteConfig {
     fn default() -> Self {
-        Self {
-            readers: 3,
-            writer_cache: 4_096,
-            reader_cache: 1_024,
-            busy_timeout: Duration::from_secs(5),
-        }
+        Self { readers: 3, writer_cache: 4_096, reader_cache: 1_024, busy_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -64,6 +60,7 @@ pub struct SqliteDb {
 #[derive(Debug)]
 struct Shared {
     options: SqliteConnectOptions,
+    session: &'static str,
     /// `None` until first used, while in use, and after a failure that may have left it in a bad way.
     writer: Arc<Mutex<Option<SqliteConnection>>>,
     readers: SqlitePool,
@@ -86,6 +83,20 @@ impl SqliteDb {
     /// [`StoreErrorKind::Unavailable`] if it cannot be opened or stays locked, [`StoreErrorKind::Corrupt`] if it is no
     /// database or of a newer version than this program knows.
     pub async fn open(url: &str, schema: Schema, config: SqliteConfig) -> StoreResult<Self> {
+        Self::open_with_session(url, schema, config, "").await
+    }
+
+    /// [`open`](Self::open) with a script that the writer runs whenever it is opened, once the schema is up to date: for
+    /// temporary views and triggers.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn open_with_session(
+        url: &str,
+        schema: Schema,
+        config: SqliteConfig,
+        session: &'static str,
+    ) -> StoreResult<Self> {
         let path = path_of(url);
         if path.as_os_str().is_empty() || path == Path::new(":memory:") {
             return Err(StoreError::new(StoreErrorKind::Internal, "open SQLite")
@@ -100,6 +111,7 @@ impl SqliteDb {
         }
         let mut writer = open_patiently(&options, config.busy_timeout).await?;
         migrate(&mut writer, schema).await?;
+        begin_session(&mut writer, session).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(config.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
@@ -112,14 +124,8 @@ impl SqliteDb {
                     .pragma("query_only", "ON")
                     .pragma("cache_size", format!("-{}", config.reader_cache)),
             );
-        let shared = Shared {
-            options,
-            writer: Arc::new(Mutex::new(Some(writer))),
-            readers,
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let shared = Shared { options, session, writer: Arc::new(Mutex::new(Some(writer))), readers };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     fn options(path: &Path, config: &SqliteConfig) -> SqliteConnectOptions {
@@ -154,9 +160,7 @@ impl SqliteDb {
             let mut writer = shared.ready(slot.take()).await?;
             let Script { mut sql, arguments } = script;
             sql.push_str("COMMIT;");
-            let done = writer
-                .execute(sqlx::query_with(AssertSqlSafe(sql), arguments))
-                .await;
+            let done = writer.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await;
             match done {
                 Ok(_) => {
                     *slot = Some(writer);
@@ -172,6 +176,55 @@ impl SqliteDb {
             }
         })
         .await
+    }
+
+    /// Runs one statement on the writer, which is a transaction of its own: it cannot be left half-way.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    ///
+    /// # Cancel safety
+    /// Once polled it runs to its end, whether the caller waits or not.
+    pub async fn execute(&self, operation: &'static str, query: Query) -> StoreResult<()> {
+        let shared = self.shared.clone();
+        in_a_task(operation, async move {
+            let mut slot = shared.writer.clone().lock_owned().await;
+            let mut writer = shared.ready(slot.take()).await?;
+            let Query { sql, arguments } = query;
+            match writer.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await {
+                Ok(_) => {
+                    *slot = Some(writer);
+                    Ok(())
+                }
+                Err(error) => {
+                    let error = classified(operation, error, true);
+                    if error.kind() == StoreErrorKind::Conflict {
+                        *slot = Some(writer);
+                    }
+                    Err(error)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads the one row of a query, with the writer if that is free: its page cache is warm, while those of the readers
+    /// are void after every commit. With a reader otherwise.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    ///
+    /// # Cancel safety
+    /// Reading holds no transaction; a dropped read is forgotten.
+    pub async fn read_row(&self, operation: &'static str, query: Query) -> StoreResult<SqliteRow> {
+        let Query { sql, arguments } = query;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        if let Ok(mut slot) = self.shared.writer.try_lock()
+            && let Some(writer) = slot.as_mut()
+        {
+            return writer.fetch_one(query).await.map_err(|e| classified(operation, e, false));
+        }
+        self.shared.readers.fetch_one(query).await.map_err(|e| classified(operation, e, false))
     }
 
     /// Runs `work` inside one transaction on the writer, for what a [`Script`] cannot say; rolls back if it fails.
@@ -191,13 +244,9 @@ impl SqliteDb {
             let mut slot = shared.writer.clone().lock_owned().await;
             let mut writer = shared.ready(slot.take()).await?;
             let done = async {
-                exec(&mut writer, "BEGIN IMMEDIATE")
-                    .await
-                    .map_err(|e| classified(operation, e, false))?;
+                exec(&mut writer, "BEGIN IMMEDIATE").await.map_err(|e| classified(operation, e, false))?;
                 let outcome = work(&mut writer).await?;
-                exec(&mut writer, "COMMIT")
-                    .await
-                    .map_err(|e| classified(operation, e, true))?;
+                exec(&mut writer, "COMMIT").await.map_err(|e| classified(operation, e, true))?;
                 Ok(outcome)
             }
             .await;
@@ -243,9 +292,7 @@ impl SqliteDb {
     /// # Errors
     /// If it cannot.
     pub async fn ping(&self) -> StoreResult<()> {
-        self.read("ping SQLite", Query::new("SELECT 1 FROM sqlite_schema LIMIT 1"))
-            .await
-            .map(|_| ())
+        self.read("ping SQLite", Query::new("SELECT 1 FROM sqlite_schema LIMIT 1")).await.map(|_| ())
     }
 
     /// Closes all connections, once what runs has ended.
@@ -263,12 +310,10 @@ impl Shared {
         match writer {
             Some(writer) => Ok(writer),
             None => {
-                let mut writer = self
-                    .options
-                    .connect()
-                    .await
-                    .map_err(|e| classified("open the writer", e, false))?;
+                let mut writer =
+                    self.options.connect().await.map_err(|e| classified("open the writer", e, false))?;
                 prepare_writer(&mut writer).await?;
+                begin_session(&mut writer, self.session).await?;
                 Ok(writer)
             }
         }
@@ -317,12 +362,16 @@ async fn open_patiently(options: &SqliteConnectOptions, patience: Duration) -> S
 }
 
 async fn prepare_writer(writer: &mut SqliteConnection) -> StoreResult<()> {
-    exec(
-        writer,
-        "CREATE TEMP TABLE expectation (held INTEGER CHECK (held)) STRICT",
-    )
-    .await
-    .map_err(|e| classified("prepare the writer", e, false))
+    exec(writer, "CREATE TEMP TABLE expectation (held INTEGER CHECK (held)) STRICT")
+        .await
+        .map_err(|e| classified("prepare the writer", e, false))
+}
+
+async fn begin_session(writer: &mut SqliteConnection, session: &'static str) -> StoreResult<()> {
+    if session.is_empty() {
+        return Ok(());
+    }
+    exec(writer, session).await.map_err(|e| classified("prepare the writer", e, false))
 }
 
 async fn migrate(writer: &mut SqliteConnection, schema: Schema) -> StoreResult<()> {
@@ -428,10 +477,7 @@ pub struct Query {
 impl Query {
     /// A query of trusted SQL; what comes from outside is bound, never written into it.
     pub fn new(sql: impl Into<String>) -> Self {
-        Self {
-            sql: sql.into(),
-            arguments: SqliteArguments::default(),
-        }
+        Self { sql: sql.into(), arguments: SqliteArguments::default() }
     }
 
     /// The same query with more trusted SQL at its end.
@@ -468,10 +514,7 @@ impl Default for Script {
 impl Script {
     /// A transaction that does nothing yet.
     pub fn new() -> Self {
-        Self {
-            sql: "BEGIN IMMEDIATE;".to_owned(),
-            arguments: SqliteArguments::default(),
-        }
+        Self { sql: "BEGIN IMMEDIATE;".to_owned(), arguments: SqliteArguments::default() }
     }
 
     /// One statement.
@@ -487,12 +530,8 @@ impl Script {
     /// The statement before must have changed so many rows; otherwise nothing is written, and the commit is a
     /// [`StoreErrorKind::Conflict`].
     pub fn expect(&mut self, rows: usize) -> &mut Self {
-        self.sql
-            .push_str("INSERT INTO temp.expectation SELECT 0 WHERE changes() <> ?;");
-        bind(
-            &mut self.arguments,
-            Value::Int(i64::try_from(rows).unwrap_or(i64::MAX)),
-        );
+        self.sql.push_str("INSERT INTO temp.expectation SELECT 0 WHERE changes() <> ?;");
+        bind(&mut self.arguments, Value::Int(i64::try_from(rows).unwrap_or(i64::MAX)));
         self
     }
 }
@@ -500,17 +539,10 @@ impl Script {
 /// A driver's error as a [`StoreError`], by its result code (<https://www.sqlite.org/rescode.html>). `committing`: the
 /// failure may have come after the point where the transaction is durable.
 pub fn classified(operation: &'static str, error: sqlx::Error, committing: bool) -> StoreError {
-    let unclear = if committing {
-        StoreErrorKind::Unknown
-    } else {
-        StoreErrorKind::Unavailable
-    };
+    let unclear = if committing { StoreErrorKind::Unknown } else { StoreErrorKind::Unavailable };
     let kind = match &error {
         sqlx::Error::Database(fault) => {
-            let code = fault
-                .code()
-                .and_then(|code| code.parse::<u32>().ok())
-                .unwrap_or_default();
+            let code = fault.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
             // The low byte is the primary code.
             match code & 0xff {
                 5 | 6 | 7 | 8 | 14 => StoreErrorKind::Unavailable, // BUSY, LOCKED, NOMEM, READONLY, CANTOPEN
@@ -543,31 +575,17 @@ mod tests {
 
     async fn open(folder: &tempfile::TempDir) -> SqliteDb {
         let path = folder.path().join("new/folder/test.db");
-        SqliteDb::open(
-            &format!("sqlite:{}", path.display()),
-            SCHEMA,
-            SqliteConfig::default(),
-        )
-        .await
-        .unwrap()
+        SqliteDb::open(&format!("sqlite:{}", path.display()), SCHEMA, SqliteConfig::default()).await.unwrap()
     }
 
     fn insert(n: i64) -> Script {
         let mut script = Script::new();
-        script
-            .run(
-                "INSERT INTO t SELECT ? WHERE true ON CONFLICT DO NOTHING",
-                [n.into()],
-            )
-            .expect(1);
+        script.run("INSERT INTO t SELECT ? WHERE true ON CONFLICT DO NOTHING", [n.into()]).expect(1);
         script
     }
 
     async fn rows(db: &SqliteDb) -> Vec<i64> {
-        let rows = db
-            .read("read", Query::new("SELECT n FROM t ORDER BY n"))
-            .await
-            .unwrap();
+        let rows = db.read("read", Query::new("SELECT n FROM t ORDER BY n")).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     }
 
@@ -578,18 +596,9 @@ mod tests {
         db.commit("a", insert(1)).await.unwrap();
         let mut script = insert(2);
         script.run("DELETE FROM t WHERE n = ?", [9.into()]).expect(1);
-        assert_eq!(
-            db.commit("b", script).await.unwrap_err().kind(),
-            StoreErrorKind::Conflict
-        );
-        assert_eq!(
-            db.commit("c", insert(1)).await.unwrap_err().kind(),
-            StoreErrorKind::Conflict
-        );
-        assert_eq!(
-            db.commit("d", insert(100)).await.unwrap_err().kind(),
-            StoreErrorKind::Conflict
-        );
+        assert_eq!(db.commit("b", script).await.unwrap_err().kind(), StoreErrorKind::Conflict);
+        assert_eq!(db.commit("c", insert(1)).await.unwrap_err().kind(), StoreErrorKind::Conflict);
+        assert_eq!(db.commit("d", insert(100)).await.unwrap_err().kind(), StoreErrorKind::Conflict);
         db.commit("e", insert(3)).await.unwrap();
         assert_eq!(rows(&db).await, [1, 3]);
         let sync: i64 = db.transaction("f", |c| Box::pin(async move {
@@ -624,9 +633,7 @@ mod tests {
         let failed: StoreResult<()> = db
             .transaction("half", |c| {
                 Box::pin(async move {
-                    exec(c, "INSERT INTO t VALUES (1)")
-                        .await
-                        .map_err(|e| classified("half", e, false))?;
+                    exec(c, "INSERT INTO t VALUES (1)").await.map_err(|e| classified("half", e, false))?;
                     Err(StoreError::conflict("half"))
                 })
             })
@@ -636,9 +643,7 @@ mod tests {
         let panicked: StoreResult<()> = db
             .transaction("panics", |c| {
                 Box::pin(async move {
-                    exec(c, "INSERT INTO t VALUES (1)")
-                        .await
-                        .map_err(|e| classified("panics", e, false))?;
+                    exec(c, "INSERT INTO t VALUES (1)").await.map_err(|e| classified("panics", e, false))?;
                     panic!("on purpose")
                 })
             })
@@ -661,10 +666,7 @@ mod tests {
         for db in opened {
             db.await.unwrap().unwrap();
         }
-        let newer = Schema {
-            component: "test",
-            migrations: &[],
-        };
+        let newer = Schema { component: "test", migrations: &[] };
         let refused = SqliteDb::open(&path.display().to_string(), newer, SqliteConfig::default()).await;
         assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Corrupt);
     }

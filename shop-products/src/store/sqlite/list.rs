@@ -1,7 +1,7 @@
 use shop_core::sqlite::{Query, SqliteDb, Value};
 use shop_core::{PageRequest, StoreResult};
 
-use super::rows::{self, PRODUCT, RESERVATION, state_code, status_code};
+use super::rows::{self, ADJUSTMENT, PRODUCT, RESERVATION, state_code, status_code};
 use crate::store::{ProductKey, ProductQuery, ProductSortField, ReservationQuery, SortValue, text};
 use crate::{AdjustmentId, HeldKey, ProductId};
 
@@ -48,7 +48,7 @@ impl Narrow {
     async fn by(db: &SqliteDb, sql: &str, value: String) -> StoreResult<Self> {
         let mut query = super::query(sql);
         query.bind(value.clone()).bind(FEW);
-        let few = rows::count(&db.read("estimate a filter", query).await?)? < FEW.unsigned_abs();
+        let few = rows::count(&db.read_row("estimate a filter", query).await?)? < FEW.unsigned_abs();
         Ok(Self { value, few })
     }
 }
@@ -166,9 +166,7 @@ pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>
 }
 
 pub(super) fn adjustments(product: ProductId, page: &PageRequest<AdjustmentId>) -> Query {
-    let mut found = super::query(
-        "SELECT id, product, delta, reason, reference, on_hand, created_at FROM adjustments WHERE product = ?",
-    );
+    let mut found = super::query(format!("SELECT {ADJUSTMENT} FROM adjustments WHERE product = ?"));
     found.bind(product.0);
     if let Some(after) = page.after {
         found.push(" AND id < ?").bind(after.0);

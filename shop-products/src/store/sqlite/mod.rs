@@ -1,14 +1,14 @@
 //! The SQLite store: one file, no server. The embedded default.
 //!
-//! A commit is one script in one transaction, with a constant number of statements whatever the size of the batch: rows
-//! travel as one JSON value a statement. See [`shop_core::sqlite`] for how the file is opened and written.
+//! A load is one row, and a commit one statement, whatever the size of the batch: rows travel as JSON. See
+//! [`shop_core::sqlite`] for how the file is opened and written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use shop_core::sqlite::{Query, SqliteConfig, SqliteDb, TransactionFuture, classified};
-use shop_core::{SystemClock, Clock, PageRequest, StoreResult, Timestamp};
+use shop_core::{Clock, PageRequest, StoreResult, SystemClock, Timestamp};
 use sqlx::Executor as _;
 
 use super::{ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot};
@@ -19,6 +19,7 @@ mod list;
 mod load;
 mod rows;
 mod schema;
+mod session;
 
 /// [`ProductStore`] in a SQLite file (feature `sqlite`). Clones share its connections; several processes may use one file.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ impl SqliteProductStore {
     /// # Errors
     /// Those of [`connect`](Self::connect).
     pub async fn connect_with(url: &str, config: SqliteConfig, clock: Arc<dyn Clock>) -> StoreResult<Self> {
-        let db = SqliteDb::open(url, schema::SCHEMA, config).await?;
+        let db = SqliteDb::open_with_session(url, schema::SCHEMA, config, session::SESSION).await?;
         Ok(Self { db, clock })
     }
 
@@ -74,7 +75,7 @@ impl ProductStore for SqliteProductStore {
     }
 
     async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
-        self.db.commit("commit products", commit::script(changes)?).await
+        self.db.execute("commit products", commit::statement(changes)?).await
     }
 
     async fn products(
@@ -84,13 +85,14 @@ impl ProductStore for SqliteProductStore {
     ) -> StoreResult<Vec<Product>> {
         let filter = list::Filter::of(&self.db, query).await?;
         let found = self.db.read("list products", list::products(query, &filter, page)).await?;
-        found.iter().map(|row| rows::product(row, 0)).collect()
+        rows::all(&found, rows::product)
     }
 
     async fn count_products(&self, query: &ProductQuery) -> StoreResult<u64> {
         let filter = list::Filter::of(&self.db, query).await?;
+        // With a reader: it may take long.
         let found = self.db.read("count products", list::count(query, &filter)).await?;
-        rows::count(&found)
+        found.first().map_or(Ok(0), rows::count)
     }
 
     async fn reservations(
@@ -99,7 +101,7 @@ impl ProductStore for SqliteProductStore {
         page: &PageRequest<HeldKey>,
     ) -> StoreResult<Vec<Reservation>> {
         let found = self.db.read("list reservations", list::reservations(query, page)).await?;
-        found.iter().map(|row| rows::reservation(row, 0)).collect()
+        rows::all(&found, rows::reservation)
     }
 
     async fn adjustments(
@@ -108,7 +110,7 @@ impl ProductStore for SqliteProductStore {
         page: &PageRequest<AdjustmentId>,
     ) -> StoreResult<Vec<Adjustment>> {
         let found = self.db.read("list adjustments", list::adjustments(product, page)).await?;
-        found.iter().map(rows::adjustment).collect()
+        rows::all(&found, rows::adjustment)
     }
 
     async fn purge(&self, before: Timestamp, limit: usize) -> StoreResult<u64> {

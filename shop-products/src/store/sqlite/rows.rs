@@ -1,4 +1,5 @@
-//! Rows as they are kept, and the domain's values.
+//! Rows as they are kept, and the domain's values. Rows come as JSON arrays: one value is one trip between threads, and a
+//! column of its own would be several.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +17,49 @@ use crate::{
     ReservationState, ReservedLine, Sku, Stock,
 };
 
-/// The columns of a product, in the order that [`product`] reads them.
-pub(super) const PRODUCT: &str = "p.id, p.sku, p.name, p.description, p.minor, p.currency, p.attributes, p.tags, \
-     p.status, p.created_at, p.updated_at, p.deleted_at, s.on_hand, s.allocated, s.version, s.edited_version";
+/// A product of `products p` and `stock s` as JSON, in the order of [`ProductRow`].
+pub(super) const PRODUCT: &str = "json_array(hex(p.id), p.sku, p.name, p.description, p.minor, p.currency, \
+     p.attributes, p.tags, p.status, p.created_at, p.updated_at, p.deleted_at, s.on_hand, s.allocated, s.version, \
+     s.edited_version)";
 
-/// The columns of a reservation, in the order that [`reservation`] reads them.
-pub(super) const RESERVATION: &str = "id, owner, state, lines, created_at, updated_at, expires_at";
+pub(super) type ProductRow = (
+    String,
+    Sku,
+    String,
+    String,
+    i64,
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    i64,
+    i64,
+    u64,
+    u64,
+);
+
+/// A reservation as JSON, in the order of [`ReservationRow`].
+pub(super) const RESERVATION: &str =
+    "json_array(hex(id), owner, state, lines, created_at, updated_at, expires_at)";
+
+pub(super) type ReservationRow = (String, Option<String>, i64, String, i64, i64, Option<i64>);
 
 /// A line as it is kept: product, SKU, name, quantity, held, price in the smallest unit, currency.
-pub(super) type LineRow = (String, String, String, i64, i64, i64, String);
+pub(super) type LineRow = (String, Sku, String, i64, i64, i64, String);
+
+/// An adjustment as JSON, in the order of [`AdjustmentRow`].
+pub(super) const ADJUSTMENT: &str =
+    "json_array(hex(id), hex(product), delta, reason, reference, on_hand, created_at)";
+
+pub(super) type AdjustmentRow = (String, String, i64, String, Option<String>, i64, i64);
+
+/// An idempotency record as JSON, in the order of [`RecordRow`].
+pub(super) const RECORD: &str = "json_array(key, hex(fingerprint), status, location, etag, body, at)";
+
+pub(super) type RecordRow = (String, String, u16, Option<String>, Option<String>, String, i64);
 
 pub(super) fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
     row: &'r SqliteRow,
@@ -33,37 +68,34 @@ pub(super) fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
     row.try_get(column).map_err(|error| classified("read a row", error, false))
 }
 
-pub(super) fn corrupt(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+/// The only column of each row, which is JSON, as what it stands for.
+pub(super) fn all<R: DeserializeOwned, T>(
+    rows: &[SqliteRow],
+    convert: impl Fn(R) -> StoreResult<T>,
+) -> StoreResult<Vec<T>> {
+    rows.iter().map(|row| convert(json(get(row, 0)?)?)).collect()
+}
+
+/// The number in the only row.
+pub(super) fn count(row: &SqliteRow) -> StoreResult<u64> {
+    u64::try_from(get::<i64>(row, 0)?).map_err(corrupt)
+}
+
+pub(super) fn json<T: DeserializeOwned>(text: &str) -> StoreResult<T> {
+    serde_json::from_str(text).map_err(corrupt)
+}
+
+fn corrupt(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     StoreError::new(StoreErrorKind::Corrupt, "read a row").with_source(error)
 }
 
-fn id(row: &SqliteRow, column: usize) -> StoreResult<Uuid> {
-    Uuid::from_slice(get::<&[u8]>(row, column)?).map_err(corrupt)
-}
-
-fn time(row: &SqliteRow, column: usize) -> StoreResult<Timestamp> {
-    Ok(Timestamp::from_millis(get(row, column)?))
-}
-
-fn maybe_time(row: &SqliteRow, column: usize) -> StoreResult<Option<Timestamp>> {
-    Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_millis))
-}
-
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: usize) -> StoreResult<T> {
-    serde_json::from_str(get::<&str>(row, column)?).map_err(corrupt)
-}
-
-fn number(row: &SqliteRow, column: usize) -> StoreResult<u64> {
-    u64::try_from(get::<i64>(row, column)?).map_err(corrupt)
+fn id(hex: &str) -> StoreResult<Uuid> {
+    Uuid::try_parse(hex).map_err(corrupt)
 }
 
 fn money(minor: i64, code: &str) -> StoreResult<Money> {
     let currency = Currency::from_code(code).ok_or_else(|| corrupt("not a currency"))?;
     Ok(Money::from_minor(minor, currency))
-}
-
-fn sku(text: &str) -> StoreResult<Sku> {
-    text.parse().map_err(corrupt)
 }
 
 pub(super) fn status_code(status: ProductStatus) -> i64 {
@@ -83,44 +115,53 @@ pub(super) fn state_code(state: ReservationState) -> i64 {
     }
 }
 
-/// A product from its [`PRODUCT`] columns, which begin at column `at`.
-pub(super) fn product(row: &SqliteRow, at: usize) -> StoreResult<Product> {
-    let attributes: &str = get(row, at + 6)?;
-    let tags: &str = get(row, at + 7)?;
+pub(super) fn product(row: ProductRow) -> StoreResult<Product> {
+    let (
+        key,
+        sku,
+        name,
+        description,
+        minor,
+        currency,
+        attributes,
+        tags,
+        status,
+        created,
+        updated,
+        deleted,
+        ..,
+    ) = &row;
+    let (.., on_hand, allocated, version, edited_version) = row;
     Ok(Product {
-        id: ProductId(id(row, at)?),
+        id: ProductId(id(key)?),
         details: ProductDetails {
-            sku: sku(get(row, at + 1)?)?,
-            name: get(row, at + 2)?,
-            description: get(row, at + 3)?,
-            price: money(get(row, at + 4)?, get(row, at + 5)?)?,
+            sku: sku.clone(),
+            name: name.clone(),
+            description: description.clone(),
+            price: money(*minor, currency)?,
             // Most products have none.
-            attributes: if attributes == "{}" {
-                BTreeMap::<String, Value>::new()
-            } else {
-                serde_json::from_str(attributes).map_err(corrupt)?
-            },
-            tags: if tags == "[]" { Vec::new() } else { serde_json::from_str(tags).map_err(corrupt)? },
-            status: match get::<i64>(row, at + 8)? {
+            attributes: if attributes == "{}" { BTreeMap::<String, Value>::new() } else { json(attributes)? },
+            tags: if tags == "[]" { Vec::new() } else { json(tags)? },
+            status: match status {
                 0 => ProductStatus::Draft,
                 1 => ProductStatus::Active,
                 2 => ProductStatus::Archived,
                 _ => return Err(corrupt("not a status")),
             },
         },
-        created_at: time(row, at + 9)?,
-        updated_at: time(row, at + 10)?,
-        deleted_at: maybe_time(row, at + 11)?,
-        stock: Stock { on_hand: get(row, at + 12)?, allocated: get(row, at + 13)? },
-        version: number(row, at + 14)?,
-        edited_version: number(row, at + 15)?,
+        created_at: Timestamp::from_millis(*created),
+        updated_at: Timestamp::from_millis(*updated),
+        deleted_at: deleted.map(Timestamp::from_millis),
+        stock: Stock { on_hand, allocated },
+        version,
+        edited_version,
     })
 }
 
 pub(super) fn line_row(line: &ReservedLine) -> LineRow {
     (
         line.product_id.0.simple().to_string(),
-        line.sku.to_string(),
+        line.sku.clone(),
         line.name.clone(),
         line.quantity,
         line.held,
@@ -129,24 +170,18 @@ pub(super) fn line_row(line: &ReservedLine) -> LineRow {
     )
 }
 
-fn line((product_id, line_sku, name, quantity, held, minor, currency): LineRow) -> StoreResult<ReservedLine> {
-    Ok(ReservedLine {
-        product_id: product_id.parse().map_err(corrupt)?,
-        sku: sku(&line_sku)?,
-        name,
-        quantity,
-        held,
-        unit_price: money(minor, &currency)?,
-    })
+fn line((product_id, sku, name, quantity, held, minor, currency): LineRow) -> StoreResult<ReservedLine> {
+    let unit_price = money(minor, &currency)?;
+    Ok(ReservedLine { product_id: ProductId(id(&product_id)?), sku, name, quantity, held, unit_price })
 }
 
-/// A reservation from its [`RESERVATION`] columns, which begin at column `at`.
-pub(super) fn reservation(row: &SqliteRow, at: usize) -> StoreResult<Reservation> {
-    let lines: Vec<LineRow> = json(row, at + 3)?;
+pub(super) fn reservation(row: ReservationRow) -> StoreResult<Reservation> {
+    let (key, owner, state, lines, created, updated, expires) = row;
+    let lines: Vec<LineRow> = json(&lines)?;
     Ok(Reservation {
-        id: ReservationId(id(row, at)?),
-        owner: get(row, at + 1)?,
-        state: match get::<i64>(row, at + 2)? {
+        id: ReservationId(id(&key)?),
+        owner,
+        state: match state {
             0 => ReservationState::Held,
             1 => ReservationState::Committed,
             2 => ReservationState::Released,
@@ -154,41 +189,38 @@ pub(super) fn reservation(row: &SqliteRow, at: usize) -> StoreResult<Reservation
             _ => return Err(corrupt("not a state")),
         },
         lines: lines.into_iter().map(line).collect::<StoreResult<_>>()?,
-        created_at: time(row, at + 4)?,
-        updated_at: time(row, at + 5)?,
-        expires_at: maybe_time(row, at + 6)?,
+        created_at: Timestamp::from_millis(created),
+        updated_at: Timestamp::from_millis(updated),
+        expires_at: expires.map(Timestamp::from_millis),
     })
 }
 
-/// An adjustment from `id, product, delta, reason, reference, on_hand, created_at`.
-pub(super) fn adjustment(row: &SqliteRow) -> StoreResult<Adjustment> {
+pub(super) fn adjustment(row: AdjustmentRow) -> StoreResult<Adjustment> {
+    let (key, product, delta, reason, reference, on_hand, created) = row;
     Ok(Adjustment {
-        id: AdjustmentId(id(row, 0)?),
-        product_id: ProductId(id(row, 1)?),
-        delta: get(row, 2)?,
-        reason: get(row, 3)?,
-        reference: get(row, 4)?,
-        on_hand: get(row, 5)?,
-        created_at: time(row, 6)?,
+        id: AdjustmentId(id(&key)?),
+        product_id: ProductId(id(&product)?),
+        delta,
+        reason,
+        reference,
+        on_hand,
+        created_at: Timestamp::from_millis(created),
     })
 }
 
-/// A record from `key, fingerprint, status, location, etag, body, at`, which begin at column `at`.
-pub(super) fn record(row: &SqliteRow, at: usize) -> StoreResult<IdempotencyRecord> {
+pub(super) fn record(row: RecordRow) -> StoreResult<IdempotencyRecord> {
+    let (key, fingerprint, status, location, etag, body, at) = row;
+    let mut bytes = [0; 32];
+    if fingerprint.len() != 64 || !fingerprint.is_ascii() {
+        return Err(corrupt("not a fingerprint"));
+    }
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&fingerprint[2 * n..2 * n + 2], 16).map_err(corrupt)?;
+    }
     Ok(IdempotencyRecord {
-        key: get::<&str>(row, at)?.parse().map_err(corrupt)?,
-        fingerprint: Fingerprint(get::<&[u8]>(row, at + 1)?.try_into().map_err(corrupt)?),
-        answer: StoredAnswer {
-            status: get(row, at + 2)?,
-            location: get(row, at + 3)?,
-            etag: get(row, at + 4)?,
-            body: get(row, at + 5)?,
-        },
-        at: time(row, at + 6)?,
+        key: key.parse().map_err(corrupt)?,
+        fingerprint: Fingerprint(bytes),
+        answer: StoredAnswer { status, location, etag, body },
+        at: Timestamp::from_millis(at),
     })
-}
-
-/// The number in the only row.
-pub(super) fn count(rows: &[SqliteRow]) -> StoreResult<u64> {
-    rows.first().ok_or_else(|| corrupt("no row")).and_then(|row| number(row, 0))
 }
