@@ -1,8 +1,8 @@
 //! Cursors and `Link`.
 
 use serde::de::DeserializeOwned;
-use shop_core::http::{Request, Response, ResponseExt};
-use shop_core::{Cursor, FieldError, Limit, PageRequest, Problem};
+use shop_core::http::{Request, Response, ResponseExt, invalid_parameter};
+use shop_core::{Cursor, Limit, PageRequest, Problem};
 
 /// The page that the parameters ask for; `fits` says whether the cursor is one of this very list.
 ///
@@ -17,19 +17,10 @@ pub(super) fn page<K: DeserializeOwned>(
         None => None,
         Some(text) => match Cursor(text).decode() {
             Ok(key) if fits(&key) => Some(key),
-            _ => return Err(refused()),
+            _ => return Err(invalid_parameter("cursor", "is not a cursor of this list in this order")),
         },
     };
     Ok(PageRequest { limit: limit.unwrap_or_default(), after })
-}
-
-fn refused() -> Problem {
-    let fault = FieldError::new("?cursor", "invalid_cursor", "is not a cursor of this list in this order");
-    Problem {
-        errors: vec![fault],
-        ..Problem::new(400, "invalid_query", "The query is not valid")
-            .detail("the parameter cursor is not a cursor of this list in this order")
-    }
 }
 
 /// Adds `Link: <…>; rel="next"`, which keeps all other parameters.

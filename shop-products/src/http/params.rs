@@ -40,10 +40,10 @@ pub(super) struct ListParams {
     #[param(inline, value_type = Option<Sort>)]
     sort: Option<Sort>,
     /// Rows of a page.
-    #[serde(default, deserialize_with = "limit")]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
     pub(super) limit: Option<Limit>,
     /// `next_cursor` of the page before.
+    #[param(min_length = 1, pattern = "^[A-Za-z0-9_-]+$")]
     pub(super) cursor: Option<String>,
     /// `total`: how many there are on all pages.
     #[param(inline)]
@@ -129,14 +129,13 @@ pub(super) struct ReservationParams {
     #[param(inline, value_type = Option<OwnerText>)]
     owner: Option<String>,
     /// Made before then.
-    #[serde(default, deserialize_with = "time")]
     #[param(inline, value_type = Option<TimeText>)]
     created_before: Option<Timestamp>,
     /// Rows of a page.
-    #[serde(default, deserialize_with = "limit")]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
     pub(super) limit: Option<Limit>,
     /// `next_cursor` of the page before.
+    #[param(min_length = 1, pattern = "^[A-Za-z0-9_-]+$")]
     pub(super) cursor: Option<String>,
 }
 
@@ -151,10 +150,10 @@ impl ReservationParams {
 #[into_params(parameter_in = Query)]
 pub(super) struct PageParams {
     /// Rows of a page.
-    #[serde(default, deserialize_with = "limit")]
     #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
     pub(super) limit: Option<Limit>,
     /// `next_cursor` of the page before.
+    #[param(min_length = 1, pattern = "^[A-Za-z0-9_-]+$")]
     pub(super) cursor: Option<String>,
 }
 
@@ -187,11 +186,6 @@ pub(super) enum Format {
     Csv,
 }
 
-fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limit>, D::Error> {
-    let rows = u16::deserialize(deserializer)?;
-    Limit::new(rows).map(Some).ok_or_else(|| serde::de::Error::custom("must be 1 to 500"))
-}
-
 fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     text(deserializer, 0, 255)
 }
@@ -222,11 +216,6 @@ fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::E
         Ok(price) if price.minor() >= 0 => Ok(Some(price.minor())),
         _ => Err(serde::de::Error::custom("must be a decimal of at most 4 decimals, not negative")),
     }
-}
-
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

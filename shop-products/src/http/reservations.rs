@@ -144,10 +144,12 @@ async fn settle_one(
     }
 }
 
+#[expect(clippy::ptr_arg, reason = "what `Keyed::answer` is given")]
 fn committed(outcomes: &Vec<SettleOutcome>) -> StoredAnswer {
     settled_one(outcomes, ReservationState::Released)
 }
 
+#[expect(clippy::ptr_arg, reason = "what `Keyed::answer` is given")]
 fn released(outcomes: &Vec<SettleOutcome>) -> StoredAnswer {
     settled_one(outcomes, ReservationState::Fulfilled)
 }
@@ -180,6 +182,7 @@ pub(super) async fn settle(api: Arc<Api>, mut request: Request) -> Result<Respon
     })
 }
 
+#[expect(clippy::ptr_arg, reason = "what `Keyed::answer` is given")]
 fn settled(outcomes: &Vec<SettleOutcome>) -> StoredAnswer {
     let body = OutcomesBody { outcomes: outcomes.iter().map(OutcomeBody::from).collect() };
     stored(StatusCode::OK, None, None, &body)

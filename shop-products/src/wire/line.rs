@@ -81,7 +81,8 @@ pub(crate) fn into_lines(bodies: Vec<LineBody>) -> Result<Vec<HoldLine>, Vec<Fie
     Err(faults)
 }
 
-#[cfg(all(test, feature = "http"))]
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod tests {
     use super::*;
 

@@ -49,7 +49,7 @@ pub(in super::super) async fn import(api: Arc<Api>, mut request: Request) -> Res
         body: request.body_stream(),
         parser: match format {
             Format::Ndjson => Parser::Ndjson(NdjsonRows::new(api.config.max_import_row)),
-            Format::Csv => Parser::Csv(CsvRows::new(api.config.max_import_row)),
+            Format::Csv => Parser::Csv(Box::new(CsvRows::new(api.config.max_import_row))),
         },
         chunk: Bytes::new(),
         rows: Vec::new(),
@@ -135,7 +135,7 @@ async fn write(api: &Api, mut batch: Vec<Row>, dry_run: bool, out: &mut Vec<u8>)
 #[derive(Debug)]
 enum Parser {
     Ndjson(NdjsonRows),
-    Csv(CsvRows),
+    Csv(Box<CsvRows>),
 }
 
 impl Parser {
