@@ -122,7 +122,7 @@ pub struct ProductDetails {
 }
 
 /// A product with its stock.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Product {
     /// The product's id.
     pub id: ProductId,

@@ -106,7 +106,7 @@ pub struct Snapshot {
 }
 
 /// What a batch of decisions writes: all or nothing, each write with what it expects.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChangeSet {
     /// Expected: no product has this id, no product that is not deleted has this SKU.
     pub created: Vec<Product>,
@@ -130,7 +130,7 @@ impl ChangeSet {
 }
 
 /// A product that replaces what is there.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProductEdit {
     /// The product as it is to be.
     pub product: Product,
@@ -139,7 +139,7 @@ pub struct ProductEdit {
 }
 
 /// A change of stock by difference, which commutes with other such changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockChange {
     /// Whose stock.
     pub product_id: ProductId,
@@ -155,7 +155,7 @@ pub struct StockChange {
 }
 
 /// A reservation with its new state.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReservationWrite {
     /// The reservation as it is to be.
     pub reservation: Reservation,
