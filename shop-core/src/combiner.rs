@@ -67,7 +67,9 @@ impl<C: Send + 'static, O: Send + 'static> Combiner<C, O> {
         let run = Arc::new(run);
         tokio::spawn(async move {
             let mut gathered = Vec::new();
-            while waiting.recv_many(&mut gathered, config.max_batch.max(1)).await > 0 {
+            let max_batch = config.max_batch.max(1);
+            while waiting.recv_many(&mut gathered, max_batch).await > 0 {
+                gather(&mut waiting, &mut gathered, max_batch).await;
                 let (commands, callers): (Vec<C>, Vec<oneshot::Sender<O>>) = gathered.drain(..).unzip();
                 // A task of its own, so that a panic in one batch is not the end of all.
                 match tokio::spawn(run(commands)).await {
@@ -96,6 +98,21 @@ impl<C: Send + 'static, O: Send + 'static> Combiner<C, O> {
         let (caller, outcome) = oneshot::channel();
         self.queue.send((command, caller)).await.map_err(|_| CombinerGone)?;
         outcome.await.map_err(|_| CombinerGone)
+    }
+}
+
+/// Lets the tasks that are ready to run hand in what they have, before the batch is closed: callers that were answered
+/// together come back together, a moment after the first of them. Waits for nobody.
+async fn gather<T>(waiting: &mut mpsc::Receiver<T>, gathered: &mut Vec<T>, max_batch: usize) {
+    let mut quiet = 0;
+    while quiet < 3 && gathered.len() < max_batch {
+        tokio::task::yield_now().await;
+        quiet += 1;
+        while gathered.len() < max_batch {
+            let Ok(command) = waiting.try_recv() else { break };
+            gathered.push(command);
+            quiet = 0;
+        }
     }
 }
 

@@ -284,6 +284,8 @@ impl OrderService {
             let _until_the_end = (entered, claim);
             flow.await
         };
+        #[cfg(feature = "http")]
+        let task = shop_core::http::in_current_request(task);
         let ended = tokio::spawn(task.instrument(tracing::Span::current())).await;
         ended.map_err(|fault| OrderError::Internal(Box::new(fault)))?
     }

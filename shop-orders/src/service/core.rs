@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shop_core::idempotency::InFlight;
-use shop_core::{Clock, Combiner};
+use shop_core::{Clock, Combiner, StoreError};
 use shop_products::{
     CatalogError, HoldLine, HoldRequest, ProductCatalog, Reservation, ReservationId, SettleAction, Settlement,
 };
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::decider::Decider;
 use crate::ledger::{Command, Decided, Verdict};
-use crate::store::{Footprint, OpenSettlement};
+use crate::store::{Footprint, OpenSettlement, Snapshot};
 use crate::{Figures, InDoubt, Order, OrderError, OrderId, OrderServiceConfig, OrderStore};
 
 /// Who settles the reservations of this service.
@@ -29,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: OrderServiceConfig,
     pub(crate) combiner: Combiner<Command, Decided>,
+    /// Reads of keys, gathered like decisions.
+    pub(crate) lookups: Combiner<Footprint, Result<Arc<Snapshot>, Arc<StoreError>>>,
     pub(crate) in_flight: InFlight,
     pub(crate) settlements: Arc<Notify>,
     /// Claimed and not yet acknowledged. The lock also keeps rounds of settling apart.
@@ -48,10 +50,14 @@ impl Core {
         flows: mpsc::Sender<()>,
     ) -> Self {
         let settlements = Arc::new(Notify::new());
-        let decider = Arc::new(Decider { store: store.clone(), settlements: settlements.clone() });
+        let decider = Arc::new(Decider::new(store.clone(), clock.clone(), settlements.clone()));
         let combiner = Combiner::spawn(config.combiner, move |commands| {
             let decider = decider.clone();
             async move { decider.run(commands).await }
+        });
+        let lookups = Combiner::spawn(config.combiner, {
+            let store = store.clone();
+            move |footprints| look_up_together(store.clone(), footprints)
         });
         Self {
             store,
@@ -59,6 +65,7 @@ impl Core {
             clock,
             config,
             combiner,
+            lookups,
             in_flight: InFlight::default(),
             settlements,
             claimed: tokio::sync::Mutex::default(),
@@ -127,4 +134,20 @@ impl Core {
     pub(crate) fn set_figures(&self, set: impl FnOnce(&mut Figures)) {
         set(&mut self.figures.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// One read for many; each finds its own in what all get.
+async fn look_up_together(
+    store: Arc<dyn OrderStore>,
+    footprints: Vec<Footprint>,
+) -> Vec<Result<Arc<Snapshot>, Arc<StoreError>>> {
+    let count = footprints.len();
+    let mut all = Footprint::default();
+    for footprint in footprints {
+        all.keys.extend(footprint.keys);
+        all.reservations.extend(footprint.reservations);
+        all.orders.extend(footprint.orders);
+    }
+    let found = store.load(&all).await.map(Arc::new).map_err(Arc::new);
+    vec![found; count]
 }

@@ -1,7 +1,8 @@
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shop_core::{StoreError, StoreErrorKind};
+use shop_core::{Clock, StoreError, StoreErrorKind};
 use tokio::sync::Notify;
 
 use crate::ledger::{Command, Decided, Ledger};
@@ -14,15 +15,35 @@ const RACES_TOGETHER: u32 = 6;
 const RACES_ALONE: u32 = 30;
 const RACE_BACKOFF: Backoff = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(50) };
 
+/// So many batches are loaded for after a presumption was wrong: another instance is at work too.
+const CAUTION: u32 = 64;
+
 /// Decides batches of commands: load, decide, commit; and again if another instance was faster.
+///
+/// Nothing is loaded for a batch that only places orders: it is presumed that nobody decided about their reservations and
+/// keys, and that the next number is free. The commit expects just that, so a wrong presumption is a lost race.
 #[derive(Debug)]
 pub(crate) struct Decider {
-    pub(crate) store: Arc<dyn OrderStore>,
+    store: Arc<dyn OrderStore>,
+    clock: Arc<dyn Clock>,
     /// Told when a commit left settlements to send.
-    pub(crate) settlements: Arc<Notify>,
+    settlements: Arc<Notify>,
+    presumption: Mutex<Presumption>,
+}
+
+#[derive(Debug, Default)]
+struct Presumption {
+    /// The number after the last that this instance gave.
+    next_number: Option<u64>,
+    /// Batches to load for before anything is presumed again.
+    caution: u32,
 }
 
 impl Decider {
+    pub(crate) fn new(store: Arc<dyn OrderStore>, clock: Arc<dyn Clock>, settlements: Arc<Notify>) -> Self {
+        Self { store, clock, settlements, presumption: Mutex::default() }
+    }
+
     /// One outcome a command, in order.
     pub(crate) async fn run(&self, commands: Vec<Command>) -> Vec<Decided> {
         if let Some(decided) = self.race(&commands, RACES_TOGETHER).await {
@@ -43,10 +64,15 @@ impl Decider {
     async fn race(&self, commands: &[Command], races: u32) -> Option<Vec<Decided>> {
         let mut footprint = Footprint::default();
         commands.iter().for_each(|command| command.add_to(&mut footprint));
+        let mut presumed = self.presume(commands);
         for lost in 0..races {
-            let snapshot = match self.store.load(&footprint).await {
-                Ok(snapshot) => snapshot,
-                Err(error) => return Some(failed(commands, error)),
+            let was_presumed = presumed.is_some();
+            let snapshot = match presumed.take() {
+                Some(presumed) => presumed,
+                None => match self.store.load(&footprint).await {
+                    Ok(snapshot) => snapshot,
+                    Err(error) => return Some(failed(commands, error)),
+                },
             };
             let mut ledger = Ledger::new(snapshot);
             let decided = commands.iter().map(|command| ledger.decide(command)).collect();
@@ -57,6 +83,7 @@ impl Decider {
             match self.store.commit(&changes).await {
                 Ok(()) => return Some(self.written(&changes, decided)),
                 Err(error) => match error.kind() {
+                    StoreErrorKind::Conflict if was_presumed => self.be_cautious(),
                     StoreErrorKind::Conflict => tokio::time::sleep(RACE_BACKOFF.wait(lost)).await,
                     StoreErrorKind::Unknown => match self.store.load(&footprint).await {
                         Ok(snapshot) if is_there(&changes, &snapshot) => return Some(self.written(&changes, decided)),
@@ -73,7 +100,32 @@ impl Decider {
         if !changes.settlements.is_empty() {
             self.settlements.notify_one();
         }
+        if let Some(last) = changes.created.iter().map(|order| order.number).max() {
+            self.presumption.lock().unwrap_or_else(PoisonError::into_inner).next_number = Some(last + 1);
+        }
         decided
+    }
+
+    /// What the store holds of these commands, if that can be guessed.
+    fn presume(&self, commands: &[Command]) -> Option<Snapshot> {
+        let mut presumption = self.presumption.lock().unwrap_or_else(PoisonError::into_inner);
+        if presumption.caution > 0 {
+            presumption.caution -= 1;
+            return None;
+        }
+        let only_placing = commands.iter().all(|command| matches!(command, Command::Place(_)));
+        let first_number = presumption.next_number.filter(|_| only_placing)?;
+        Some(Snapshot {
+            now: self.clock.now(),
+            orders: HashMap::new(),
+            records: HashMap::new(),
+            decisions: HashMap::new(),
+            first_number,
+        })
+    }
+
+    fn be_cautious(&self) {
+        self.presumption.lock().unwrap_or_else(PoisonError::into_inner).caution = CAUTION;
     }
 }
 

@@ -68,7 +68,8 @@ impl Core {
             let mut footprint = Footprint::default();
             footprint.keys.insert(request.key.clone());
             footprint.reservations.extend((first..first + window).map(|n| reservation_of(SCOPE, &request.key, n)));
-            let snapshot = self.store.load(&footprint).await?;
+            let found = self.lookups.submit(footprint).await?;
+            let snapshot = found.map_err(|error| OrderError::of_store(&error))?;
             match snapshot.records.get(&request.key).map(|record| record.replay(request)) {
                 Some(Replay::Stored(answer)) => return Ok(Lookup::Answered(Answered::Replayed(answer))),
                 Some(Replay::Mismatch) => return Err(OrderError::KeyReused),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shop_core::sqlite::{Query, Script, SqliteConfig, SqliteDb, classified};
+use shop_core::sqlite::{Query, SqliteConfig, SqliteDb, classified};
 use shop_core::{Clock, PageRequest, StoreResult, SystemClock, Timestamp};
 use sqlx::Row as _;
 
@@ -41,7 +41,7 @@ impl SqliteOrderStore {
     /// # Errors
     /// See [`SqliteDb::open`].
     pub async fn connect_with(url: &str, config: SqliteConfig, clock: Arc<dyn Clock>) -> StoreResult<Self> {
-        let db = SqliteDb::open(url, schema::SCHEMA, config).await?;
+        let db = SqliteDb::open_with_session(url, schema::SCHEMA, config, write::SESSION).await?;
         Ok(Self { db, clock })
     }
 
@@ -63,8 +63,7 @@ impl OrderStore for SqliteOrderStore {
     }
 
     async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
-        let script = write::script(changes, self.clock.now())?;
-        self.db.commit("commit orders", script).await
+        self.db.execute("commit orders", write::statement(changes, self.clock.now())?).await
     }
 
     async fn orders(&self, query: &OrderQuery, page: &PageRequest<OrderKey>) -> StoreResult<Vec<Order>> {
@@ -94,48 +93,50 @@ impl OrderStore for SqliteOrderStore {
             return Ok(Vec::new());
         }
         let limit = read::limit(limit);
-        let mut claimed = self
-            .db
+        self.db
             .transaction("claim settlements", move |writer| {
                 Box::pin(async move {
-                    let claim = sqlx::query(
-                        "UPDATE order_settlements SET claimed_at = ? WHERE sequence IN \
-                         (SELECT sequence FROM order_settlements WHERE claimed_at IS NULL OR claimed_at <= ? \
-                          ORDER BY sequence LIMIT ?) \
-                         RETURNING sequence, reservation_id, action, at",
+                    let failed = |e| classified("claim settlements", e, false);
+                    // One row for all: the driver makes a hop for each row.
+                    let free = sqlx::query(
+                        "SELECT json_group_array(json_array(sequence, lower(hex(reservation_id)), action, at)) FROM \
+                         (SELECT * FROM order_settlements WHERE claimed_at IS NULL OR claimed_at <= ? \
+                          ORDER BY sequence LIMIT ?)",
                     );
-                    let rows = claim.bind(now.as_millis()).bind(lapsed).bind(limit).fetch_all(writer).await;
-                    let rows = rows.map_err(|e| classified("claim settlements", e, false))?;
-                    rows.iter().map(row::settlement).collect::<StoreResult<Vec<_>>>()
+                    let free = free.bind(lapsed).bind(limit).fetch_one(&mut *writer).await.map_err(failed)?;
+                    let claimed = row::settlements(&free, 0)?;
+                    let claim = sqlx::query(
+                        "UPDATE order_settlements SET claimed_at = ? \
+                         WHERE sequence IN (SELECT value FROM json_each(?))",
+                    );
+                    let sequences = write::json(claimed.iter().map(|open| open.sequence))?;
+                    let claim = claim.bind(now.as_millis()).bind(sequences);
+                    claim.execute(&mut *writer).await.map_err(failed)?;
+                    Ok(claimed)
                 })
             })
-            .await?;
-        // RETURNING promises no order.
-        claimed.sort_unstable_by_key(|open| open.sequence);
-        Ok(claimed)
+            .await
     }
 
     async fn close_settlements(&self, sequences: &[u64]) -> StoreResult<()> {
         if sequences.is_empty() {
             return Ok(());
         }
-        let mut script = Script::new();
-        script.run(
-            "DELETE FROM order_settlements WHERE sequence IN (SELECT value FROM json_each(?))",
-            [write::json(sequences.iter())?.into()],
-        );
-        self.db.commit("close settlements", script).await
+        let mut close =
+            Query::new("DELETE FROM order_settlements WHERE sequence IN (SELECT value FROM json_each(?))");
+        close.bind(write::json(sequences.iter())?);
+        self.db.execute("close settlements", close).await
     }
 
     async fn open_settlements(&self, limit: usize) -> StoreResult<(u64, Vec<OpenSettlement>)> {
-        let mut oldest = Query::new(
-            "SELECT sequence, reservation_id, action, at FROM order_settlements ORDER BY sequence LIMIT ?",
+        let mut open = Query::new(
+            "SELECT (SELECT count(*) FROM order_settlements), \
+             json_group_array(json_array(sequence, lower(hex(reservation_id)), action, at)) FROM \
+             (SELECT * FROM order_settlements ORDER BY sequence LIMIT ?)",
         );
-        oldest.bind(read::limit(limit));
-        let count = self.db.read("count settlements", Query::new("SELECT count(*) FROM order_settlements")).await?;
-        let count = count.first().map_or(Ok(0), |found| row::unsigned(found, 0))?;
-        let rows = self.db.read("list settlements", oldest).await?;
-        Ok((count, rows.iter().map(row::settlement).collect::<StoreResult<_>>()?))
+        open.bind(read::limit(limit));
+        let found = self.db.read_row("list settlements", open).await?;
+        Ok((row::unsigned(&found, 0)?, row::settlements(&found, 1)?))
     }
 
     async fn purge(

@@ -14,40 +14,40 @@ const ORDER: i64 = 1;
 const DECISION: i64 = 2;
 const RECORD: i64 = 3;
 
-/// All parts of a footprint in one hop; the first column of a row says what it is.
+/// All parts of a footprint in one statement; the first column of a row says what it is.
 pub(super) fn load(footprint: &Footprint) -> StoreResult<Query> {
-    let mut query = Query::new(String::new());
+    let mut query = Query::new("SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE false");
     if footprint.numbers > 0 {
-        query.push("SELECT 0, coalesce(max(number), 0) + 1 FROM orders;");
+        query.push(" UNION ALL SELECT 0, coalesce(max(number), 0) + 1, NULL, NULL, NULL, NULL, NULL, NULL FROM orders");
     }
     if !footprint.orders.is_empty() {
-        query.push("SELECT 1, body FROM orders WHERE id IN (SELECT unhex(value) FROM json_each(?));");
+        query.push(
+            " UNION ALL SELECT 1, body, NULL, NULL, NULL, NULL, NULL, NULL FROM orders \
+             WHERE id IN (SELECT unhex(value) FROM json_each(?))",
+        );
         query.bind(json(footprint.orders.iter().map(|id| id.0.simple()))?);
     }
     if !footprint.reservations.is_empty() {
         query.push(
-            "SELECT 2, d.reservation_id, d.key, d.attempt, d.order_id, d.at, \
-             (SELECT body FROM orders WHERE id = d.order_id) \
-             FROM order_decisions d WHERE d.reservation_id IN (SELECT unhex(value) FROM json_each(?));",
+            " UNION ALL SELECT 2, d.reservation_id, d.key, d.attempt, d.order_id, d.at, \
+             (SELECT body FROM orders WHERE id = d.order_id), NULL \
+             FROM order_decisions d WHERE d.reservation_id IN (SELECT unhex(value) FROM json_each(?))",
         );
         query.bind(json(footprint.reservations.iter().map(|id| id.0.simple()))?);
     }
     if !footprint.keys.is_empty() {
+        let keys = json(footprint.keys.iter().map(|key| key.as_str()))?;
         // Two branches, since each has its own partial index.
-        query.push(
-            "WITH asked AS MATERIALIZED (SELECT value AS key FROM json_each(?)) \
-             SELECT 2, reservation_id, key, attempt, order_id, at, NULL FROM order_decisions \
-             WHERE key IN (SELECT key FROM asked) AND key IS NOT NULL AND order_id IS NOT NULL \
-             UNION ALL \
-             SELECT 2, reservation_id, key, attempt, order_id, at, NULL FROM order_decisions \
-             WHERE key IN (SELECT key FROM asked) AND key IS NOT NULL AND order_id IS NULL;",
-        );
-        query.bind(json(footprint.keys.iter().map(|key| key.as_str()))?);
-        query.push(
-            "SELECT 3, key, fingerprint, status, location, etag, body, at FROM order_records \
-             WHERE key IN (SELECT value FROM json_each(?));",
-        );
-        query.bind(json(footprint.keys.iter().map(|key| key.as_str()))?);
+        for of_outcome in [
+            " UNION ALL SELECT 2, reservation_id, key, attempt, order_id, at, NULL, NULL FROM order_decisions \
+             WHERE key IN (SELECT value FROM json_each(?)) AND key IS NOT NULL AND order_id IS NOT NULL",
+            " UNION ALL SELECT 2, reservation_id, key, attempt, order_id, at, NULL, NULL FROM order_decisions \
+             WHERE key IN (SELECT value FROM json_each(?)) AND key IS NOT NULL AND order_id IS NULL",
+            " UNION ALL SELECT 3, key, fingerprint, status, location, etag, body, at FROM order_records \
+             WHERE key IN (SELECT value FROM json_each(?))",
+        ] {
+            query.push(of_outcome).bind(keys.as_str());
+        }
     }
     Ok(query)
 }

@@ -87,13 +87,14 @@ pub(super) fn event(row: &SqliteRow) -> StoreResult<Event> {
     })
 }
 
-/// From `sequence, reservation_id, action, at`.
-pub(super) fn settlement(row: &SqliteRow) -> StoreResult<OpenSettlement> {
-    Ok(OpenSettlement {
-        sequence: unsigned(row, 0)?,
-        settlement: Settlement { reservation_id: ReservationId(id(row, 1)?), action: json(column(row, 2)?)? },
-        at: time(row, 3)?,
-    })
+/// From an array of `[sequence, reservation_id, action, at]`.
+pub(super) fn settlements(row: &SqliteRow, at: usize) -> StoreResult<Vec<OpenSettlement>> {
+    let rows: Vec<(u64, Uuid, String, i64)> = json(column(row, at)?)?;
+    let settlement = |(sequence, id, action, at): (u64, Uuid, String, i64)| {
+        let settlement = Settlement { reservation_id: ReservationId(id), action: json(&action)? };
+        Ok(OpenSettlement { sequence, settlement, at: Timestamp::from_millis(at) })
+    };
+    rows.into_iter().map(settlement).collect()
 }
 
 pub(super) fn status_code(status: OrderStatus) -> i64 {
