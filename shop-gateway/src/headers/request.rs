@@ -136,13 +136,13 @@ impl<'a> Scan<'a> {
         scan
     }
 
-    fn fault(&self, max_header: u64, version: Version) -> Option<HeadFault> {
+    fn fault(&self, max_header: u64, version: Version, named: bool) -> Option<HeadFault> {
         let http1 = version == Version::HTTP_11 || version == Version::HTTP_10;
         if self.size as u64 > max_header {
             Some(HeadFault::TooLarge)
         } else if self.hosts > 1 {
             Some(HeadFault::Bad("the Host header is there more than once"))
-        } else if version == Version::HTTP_11 && self.hosts == 0 {
+        } else if version == Version::HTTP_11 && self.hosts == 0 && !named {
             Some(HeadFault::Bad("the Host header is missing"))
         } else if self.lengths > 1 {
             Some(HeadFault::Bad("the Content-Length header is there more than once"))
@@ -168,7 +168,7 @@ pub(crate) fn prepare<B>(
     let taken_id = scan.request_id.value().filter(|id| is_request_id(id)).cloned();
     let followed = scan.traceparent.value().and_then(child_of);
     let host = scan.host.cloned();
-    let fault = scan.fault(max_header, req.version());
+    let fault = scan.fault(max_header, req.version(), req.uri().authority().is_some());
     let Scan { mut dropped, te_trailers, chunked, tracestate, connection, .. } = scan;
 
     // What Connection names goes first, so that it cannot take away what is added below; Host is not its to name.
