@@ -314,3 +314,84 @@ pub(crate) struct CheckedLineSchema {
     #[schema(value_type = LineStatusName)]
     status: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::Serialize;
+    use serde_json::{Value, json};
+    use shop_core::{Money, Timestamp};
+
+    use super::*;
+    use crate::{
+        CheckedLine, LineStatus, ProductId, ProductStatus, ReservationState, ReservedLine, StockCheck,
+    };
+
+    fn schema<T: PartialSchema>() -> Value {
+        serde_json::to_value(T::schema()).unwrap()
+    }
+
+    /// The description of a type of the domain has its members, no more and no fewer.
+    fn same_members<T: PartialSchema>(sample: &impl Serialize) {
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let (schema, sample) = (schema::<T>(), serde_json::to_value(sample).unwrap());
+        assert_eq!(names(&schema["properties"]), names(&sample));
+        let required: BTreeSet<_> = schema["required"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(required, names(&sample), "all of them are always there");
+    }
+
+    #[test]
+    fn descriptions_of_the_domains_types_are_true() {
+        let price = Money::from_minor(1, Currency::EUR);
+        let (product_id, sku): (_, crate::Sku) = (ProductId::generate(), "A".parse().unwrap());
+        let checked = CheckedLine {
+            product_id: Some(product_id),
+            sku: Some(sku.clone()),
+            requested: 1,
+            available: 1,
+            status: LineStatus::Ok,
+        };
+        let check =
+            StockCheck { available: true, as_of: Timestamp::from_millis(0), lines: vec![checked.clone()] };
+        let reserved =
+            ReservedLine { product_id, sku, name: "a".into(), quantity: 1, held: 1, unit_price: price };
+        same_members::<MoneySchema>(&price);
+        same_members::<StockCheckSchema>(&check);
+        same_members::<CheckedLineSchema>(&checked);
+        same_members::<ReservedLineSchema>(&reserved);
+    }
+
+    #[test]
+    fn names_are_those_of_the_enums() {
+        use {LineStatus as L, ProductStatus as P, ReservationState as R};
+        assert_eq!(schema::<ProductStatusName>()["enum"], json!([P::Draft, P::Active, P::Archived]));
+        assert_eq!(
+            schema::<ReservationStateName>()["enum"],
+            json!([R::Held, R::Committed, R::Released, R::Fulfilled])
+        );
+        assert_eq!(
+            schema::<LineStatusName>()["enum"],
+            json!([L::Ok, L::Insufficient, L::Unknown, L::Inactive])
+        );
+    }
+
+    #[test]
+    fn a_price_has_as_many_decimals_as_its_currency() {
+        let variants = schema::<PriceSchema>()["oneOf"].clone();
+        let scale = |code: &str| {
+            let has =
+                |v: &&Value| v["properties"]["currency"]["enum"].as_array().unwrap().contains(&json!(code));
+            let variant = variants.as_array().unwrap().iter().find(has).unwrap();
+            variant["title"].as_str().unwrap().to_owned()
+        };
+        for (code, decimals) in [("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4)] {
+            assert_eq!(scale(code), format!("currencies of {decimals} decimals"));
+        }
+    }
+}
