@@ -5,6 +5,8 @@ use super::rows::{self, ADJUSTMENT, PRODUCT, RESERVATION, state_code, status_cod
 use crate::store::{ProductKey, ProductQuery, ProductSortField, ReservationQuery, SortValue, text};
 use crate::{AdjustmentId, HeldKey, ProductId};
 
+// A bare `LIMIT ?` makes SQLite compile the statement anew whenever another value is bound; a cast does not.
+
 /// Up to so many matches are found first and then sorted; more are met by walking the list in its order.
 const FEW: i64 = 2_000;
 
@@ -28,15 +30,14 @@ impl Filter {
         let words = match words {
             None => None,
             Some(words) => {
-                let sql =
-                    "SELECT count(*) FROM (SELECT 1 FROM product_words WHERE product_words MATCH ? LIMIT ?)";
+                let sql = "SELECT count(*) FROM (SELECT 1 FROM product_words WHERE product_words MATCH ? LIMIT CAST(? AS INTEGER))";
                 Some(Narrow::by(db, sql, words).await?)
             }
         };
         let tag = match &query.tag {
             None => None,
             Some(tag) => {
-                let sql = "SELECT count(*) FROM (SELECT 1 FROM product_tags WHERE tag = ? LIMIT ?)";
+                let sql = "SELECT count(*) FROM (SELECT 1 FROM product_tags WHERE tag = ? LIMIT CAST(? AS INTEGER))";
                 Some(Narrow::by(db, sql, tag.clone()).await?)
             }
         };
@@ -95,9 +96,9 @@ pub(super) fn products(query: &ProductQuery, filter: &Filter, page: &PageRequest
         }
     }
     if by_sku {
-        found.push(&format!(" ORDER BY {column} {direction} LIMIT ?"));
+        found.push(&format!(" ORDER BY {column} {direction} LIMIT CAST(? AS INTEGER)"));
     } else {
-        found.push(&format!(" ORDER BY {column} {direction}, p.id {direction} LIMIT ?"));
+        found.push(&format!(" ORDER BY {column} {direction}, p.id {direction} LIMIT CAST(? AS INTEGER)"));
     }
     found.bind(over(page.limit.get()));
     found
@@ -161,7 +162,7 @@ pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>
     if let Some(HeldKey(at, id)) = &page.after {
         found.push(" AND (created_at, id) > (?, ?)").bind(at.as_millis()).bind(id.0);
     }
-    found.push(" ORDER BY created_at, id LIMIT ?").bind(over(page.limit.get()));
+    found.push(" ORDER BY created_at, id LIMIT CAST(? AS INTEGER)").bind(over(page.limit.get()));
     found
 }
 
@@ -171,7 +172,7 @@ pub(super) fn adjustments(product: ProductId, page: &PageRequest<AdjustmentId>) 
     if let Some(after) = page.after {
         found.push(" AND id < ?").bind(after.0);
     }
-    found.push(" ORDER BY id DESC LIMIT ?").bind(over(page.limit.get()));
+    found.push(" ORDER BY id DESC LIMIT CAST(? AS INTEGER)").bind(over(page.limit.get()));
     found
 }
 

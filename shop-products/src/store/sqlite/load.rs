@@ -19,24 +19,43 @@ fn list_of<T: Serialize>(values: impl ExactSizeIterator<Item = T>) -> Value {
 
 /// One row with a column for each kind of thing: a JSON array of what there is of it.
 pub(super) fn query(footprint: &Footprint, now: Timestamp) -> Query {
-    let mut query = super::query(format!(
-        "SELECT (SELECT json_group_array({PRODUCT}) FROM json_each(?) j \
-         CROSS JOIN products p ON p.id = unhex(j.value) CROSS JOIN stock s ON s.id = p.id), \
-         (SELECT json_group_array({PRODUCT}) FROM json_each(?) j \
-         CROSS JOIN products p ON p.live_sku = j.value CROSS JOIN stock s ON s.id = p.id), \
-         (SELECT json_group_array({RESERVATION}) FROM reservations \
-         WHERE id IN (SELECT unhex(value) FROM json_each(?))), \
-         (SELECT json_group_array({RESERVATION}) FROM (SELECT * FROM reservations \
-         WHERE state = 0 AND expires_at <= (SELECT ?) ORDER BY expires_at LIMIT ?)), \
-         (SELECT json_group_array({RECORD}) FROM records WHERE key IN (SELECT value FROM json_each(?)))"
-    ));
-    query
-        .bind(list_of(footprint.products.iter().map(|id| id.0.simple().to_string())))
-        .bind(list_of(footprint.skus.iter()))
-        .bind(list_of(footprint.reservations.iter().map(|id| id.0.simple().to_string())))
-        .bind(now.as_millis())
-        .bind(i64::try_from(footprint.expired).unwrap_or(i64::MAX))
-        .bind(list_of(footprint.keys.iter().map(|key| key.as_str())));
+    let mut query = super::query("SELECT ");
+    let mut column = |asked: bool, end: &str, select: &dyn Fn() -> String, values: Vec<Value>| {
+        if asked {
+            query.push("(").push(&select()).push(")");
+            for value in values {
+                query.bind(value);
+            }
+        } else {
+            query.push("'[]'");
+        }
+        query.push(end);
+    };
+    let Footprint { products, skus, reservations, keys, expired } = footprint;
+    let product = |by: &str| {
+        format!(
+            "SELECT json_group_array({PRODUCT}) FROM json_each(?) j CROSS JOIN products p ON {by} \
+             CROSS JOIN stock s ON s.id = p.id"
+        )
+    };
+    let ids = list_of(products.iter().map(|id| id.0.simple().to_string()));
+    column(!products.is_empty(), ", ", &|| product("p.id = unhex(j.value)"), vec![ids]);
+    column(!skus.is_empty(), ", ", &|| product("p.live_sku = j.value"), vec![list_of(skus.iter())]);
+    let reservation = |from: &str| format!("SELECT json_group_array({RESERVATION}) FROM {from}");
+    let by_id = "reservations WHERE id IN (SELECT unhex(value) FROM json_each(?))";
+    let ids = list_of(reservations.iter().map(|id| id.0.simple().to_string()));
+    column(!reservations.is_empty(), ", ", &|| reservation(by_id), vec![ids]);
+    // A bare `LIMIT ?` makes SQLite compile the statement anew whenever a value is bound; a cast does not.
+    let due = "(SELECT * FROM reservations WHERE state = 0 AND expires_at <= ? ORDER BY expires_at \
+         LIMIT CAST(? AS INTEGER))";
+    let most = i64::try_from(*expired).unwrap_or(i64::MAX);
+    column(*expired > 0, ", ", &|| reservation(due), vec![now.as_millis().into(), most.into()]);
+    let record = || {
+        format!(
+            "SELECT json_group_array({RECORD}) FROM records WHERE key IN (SELECT value FROM json_each(?))"
+        )
+    };
+    column(!keys.is_empty(), "", &record, vec![list_of(keys.iter().map(|key| key.as_str()))]);
     query
 }
 
