@@ -106,9 +106,22 @@ tokio::task_local! {
     pub(crate) static CURRENT: Arc<RequestContext>;
 }
 
-/// The request that the running task is answering, if any. A task spawned by a handler has none.
+/// The request that the running task is answering, if any. A task spawned by a handler has none, unless its future is wrapped by
+/// [`in_current_request`].
 pub fn current_request() -> Option<Arc<RequestContext>> {
     CURRENT.try_with(Arc::clone).ok()
+}
+
+/// The same future, which goes on being part of the request that is answered here and now, in whatever task it runs: what it asks
+/// of other services has the request's id and trace.
+pub fn in_current_request<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let request = current_request();
+    async move {
+        match request {
+            Some(request) => CURRENT.scope(request, work).await,
+            None => work.await,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub use self::admin::{Admin, CheckResult};
 pub use self::body::{Body, BodySender, ReceiverGone};
 pub use self::conditional::{EntityTag, IfMatch, IfNoneMatch};
 pub use self::connection::Connection;
-pub use self::context::{RequestContext, RequestId, current_request};
+pub use self::context::{RequestContext, RequestId, current_request, in_current_request};
 pub use self::json::{Json, from_json_slice};
 pub use self::metrics::{PrometheusHandle, install_prometheus};
 #[cfg(feature = "openapi")]
