@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use shop_core::idempotency::{Answered, IdempotencyKey, InFlight, Keyed};
 use shop_core::{Clock, Combiner, FieldError, Page, PageRequest, StoreError, StoreErrorKind, Timestamp};
@@ -44,7 +44,8 @@ struct Shared {
     combiner: Combiner<Job, Result<Outcome, ProductError>>,
     in_flight: InFlight,
     room: Arc<Semaphore>,
-    maintenance: Maintenance,
+    /// Set once the service is there: a task that looks for it before finds none, and ends.
+    maintenance: OnceLock<Maintenance>,
 }
 
 impl fmt::Debug for ProductService {
@@ -76,8 +77,8 @@ impl ProductService {
             move |jobs| engine.clone().run(jobs)
         });
         let room = Arc::new(Semaphore::new(config.combiner.queue.clamp(1, Semaphore::MAX_PERMITS)));
-        let shared = Arc::new_cyclic(|shared| Shared {
-            maintenance: Maintenance::start(shared.clone(), &config),
+        let shared = Arc::new(Shared {
+            maintenance: OnceLock::new(),
             engine,
             clock,
             config,
@@ -85,6 +86,8 @@ impl ProductService {
             in_flight: InFlight::default(),
             room,
         });
+        let maintenance = Maintenance::start(Arc::downgrade(&shared), &shared.config);
+        shared.maintenance.get_or_init(|| maintenance);
         Self { shared }
     }
 
@@ -394,7 +397,9 @@ impl ProductService {
 
     /// Takes no more writes, ends the upkeep, and waits until what was handed over is done.
     pub async fn shutdown(&self) {
-        self.shared.maintenance.stop();
+        if let Some(maintenance) = self.shared.maintenance.get() {
+            maintenance.stop();
+        }
         let all = u32::try_from(self.shared.config.combiner.queue.max(1)).unwrap_or(u32::MAX);
         // With all places taken nothing runs. They are never given back: there will be no more room.
         if let Ok(places) = self.shared.room.acquire_many(all).await {
