@@ -102,6 +102,8 @@ pub struct OrdersConfig {
     pub grace: HumanDuration,
     /// PATCH and DELETE without `If-Match` are refused with 428. Default no.
     pub require_if_match: bool,
+    /// POST without `Idempotency-Key` is refused with 400. Default no.
+    pub require_idempotency_key: bool,
 }
 
 impl Default for OrdersConfig {
@@ -114,6 +116,7 @@ impl Default for OrdersConfig {
             place_deadline: service.place_deadline.into(),
             grace: service.grace.into(),
             require_if_match: false,
+            require_idempotency_key: false,
         }
     }
 }
@@ -137,7 +140,10 @@ impl ShopConfig {
     fn violations(&self, in_process: &[&str]) -> Vec<Violation> {
         let mut found = Vec::new();
         if let Err(error) = shop_core::log::check(&self.log) {
-            found.push(Violation::new("log.level", error.to_string()));
+            // It names the key itself: `log.level: …`.
+            let said = error.to_string();
+            let (path, message) = said.split_once(": ").unwrap_or(("log", &said));
+            found.push(Violation::new(path, message));
         }
         if let Err(error) = shop_products::client::RestCatalog::builder(&self.orders.products_url).build() {
             found.push(Violation::new("orders.products_url", error.to_string()));

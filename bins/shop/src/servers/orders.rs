@@ -26,6 +26,7 @@ pub(super) async fn part(
     let service = OrderService::start(store, catalog, clock, settings);
     let mut http = HttpConfig::default();
     http.require_if_match = config.orders.require_if_match;
+    http.require_idempotency_key = config.orders.require_idempotency_key;
     let app = app(service.clone(), http);
     Ok((service, app))
 }

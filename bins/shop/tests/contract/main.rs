@@ -1,0 +1,14 @@
+//! The HTTP contract, path by path, over real HTTP: with stores in memory and on SQLite, through the gateway and without it.
+
+mod bad_input;
+mod catalogue;
+mod configured;
+mod idempotency;
+mod orders;
+mod reservations;
+mod settings;
+mod stock;
+#[path = "../support/mod.rs"]
+mod support;
+mod transfer;
+mod wire;
