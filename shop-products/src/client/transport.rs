@@ -47,6 +47,8 @@ impl Transport {
         }
         let client = Client::builder()
             .connect_timeout(config.connect_timeout)
+            // Services talk to each other directly, whatever the environment says of proxies.
+            .no_proxy()
             // What redirects is not products.
             .redirect(reqwest::redirect::Policy::none())
             .build()

@@ -1,4 +1,8 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use shop_core::{ManualClock, Timestamp};
 
 use crate::support::{Answer, Shop, new_id};
 
@@ -146,6 +150,27 @@ async fn a_hold_expires_by_itself(shop: Shop) {
         refused.problem(422, "invalid");
         assert_eq!(refused.faults()[0], ("/expires_in".to_owned(), "out_of_range".to_owned()));
     }
+}
+
+#[tokio::test]
+async fn what_has_expired_is_released_when_it_is_read() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
+    let shop = Shop::at(clock.clone()).await;
+    let product = shop.product("X-1", 5).await;
+    let (id, body) = (new_id(), json!({"lines": [{"sku": "X-1", "quantity": 2}], "expires_in": 60}));
+    let path = format!("/v1/reservations/{id}");
+    let held = hold(&shop, &id, body.clone()).await.expect(201);
+    assert_eq!(held["expires_at"], "2027-01-15T08:01:00.000Z");
+    clock.advance(Duration::from_millis(59_999));
+    assert_eq!(shop.get(&path).await.expect(200)["state"], "held");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(shop.get(&path).await.expect(200)["state"], "released");
+    assert_eq!(shop.get("/v1/reservations?state=held").await.expect(200)["data"], json!([]));
+    settle(&shop, &id, "commit").await.problem(409, "reservation_released");
+    hold(&shop, &id, body).await.problem(409, "reservation_released");
+    let all = json!({"lines": [{"sku": "X-1", "quantity": 5}]});
+    hold(&shop, &new_id(), all).await.expect(201);
+    assert_eq!(shop.stock(&product["id"]).await, (5, 5, 0));
 }
 
 async fn reservations_are_listed(shop: Shop) {

@@ -71,8 +71,17 @@ impl Shop {
         Self { _dir: Some(dir), ..shop }
     }
 
+    /// On a memory store, at a time that the test decides.
+    pub async fn at(clock: Arc<dyn Clock>) -> Self {
+        let store = Arc::new(MemoryProductStore::with_clock(clock.clone()));
+        Self::with(store, clock, ProductsHttpConfig::default()).await
+    }
+
     pub async fn over(store: Arc<dyn ProductStore>, config: ProductsHttpConfig) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Self::with(store, Arc::new(SystemClock), config).await
+    }
+
+    async fn with(store: Arc<dyn ProductStore>, clock: Arc<dyn Clock>, config: ProductsHttpConfig) -> Self {
         let service = ProductService::start(store, clock, ProductServiceConfig::default());
         let app = app(service, config);
         let server = Server::bind(([127, 0, 0, 1], 0).into(), app).await.unwrap();
