@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 
 /// A store in a journal.
 #[derive(Debug, Clone)]
-pub struct JournalStore(Arc<Mutex<Journal>>);
+pub(crate) struct JournalStore(Arc<Mutex<Journal>>);
 
 /// What a line says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl JournalStore {
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub fn open(path: &Path) -> StoreResult<Self> {
+    pub(crate) fn open(path: &Path) -> StoreResult<Self> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(disk("open"))?;
         Ok(Self(Arc::new(Mutex::new(Journal { file, read: 0, copy: MemoryProductStore::new() }))))
     }
