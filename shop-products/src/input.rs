@@ -14,7 +14,6 @@ pub struct NewProduct {
 
 /// A change of a product's details.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "made once a request and moved once")]
 pub enum ProductEditRequest {
     /// All of them (`PUT`).
     Replace(ProductDetails),

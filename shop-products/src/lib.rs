@@ -1,5 +1,59 @@
 //! Catalogue, stock and reservations.
 //!
+//! [`ProductService`] has the use cases; it keeps what they make in a [`ProductStore`], and answers stock checks from
+//! memory. An orders service uses it through [`ProductCatalog`]: in process with [`LocalCatalog`], or over the network.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use shop_core::SystemClock;
+//! use shop_products::store::memory::MemoryProductStore;
+//! use shop_products::{
+//!     HoldLine, HoldRequest, NewProduct, ProductDetails, ProductError, ProductRef, ProductService, ReservationId,
+//!     SettleAction, Settlement,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Arc::new(MemoryProductStore::default());
+//! let products = ProductService::start(store, Arc::new(SystemClock), Default::default());
+//!
+//! let details = ProductDetails {
+//!     sku: "MUG-1".parse()?,
+//!     name: "A mug".to_owned(),
+//!     description: String::new(),
+//!     price: "9.90 EUR".parse()?,
+//!     attributes: Default::default(),
+//!     tags: vec!["kitchen".to_owned()],
+//!     status: Default::default(),
+//! };
+//! let mug = products.create(NewProduct { details, on_hand: 3 }, None).await?.fresh().expect("no key, no replay");
+//!
+//! // All lines or none, in one atomic step; the same id again is the same reservation.
+//! let line = HoldLine { product: ProductRef::Id(mug.id), quantity: 2 };
+//! let mut hold = HoldRequest { id: ReservationId::generate(), owner: None, lines: vec![line], expires_in: None };
+//! let (reservation, fresh) = products.hold(&hold).await?;
+//! assert!(fresh && !products.hold(&hold).await?.1);
+//!
+//! hold.id = ReservationId::generate();
+//! assert!(matches!(products.hold(&hold).await, Err(ProductError::InsufficientStock(_))));
+//!
+//! // Shipped: two units leave `on_hand`.
+//! let shipped = Settlement { reservation_id: reservation.id, action: SettleAction::Fulfil };
+//! products.settle(&[shipped], None).await?;
+//! assert_eq!(products.get(&ProductRef::Sku("MUG-1".parse()?)).await?.stock.on_hand, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Decisions
+//! - **Commands are decided in memory, in batches, on what the store holds; a write says what it expects.** One
+//!   transaction a command met itself on hot products; a batch does not, and a race between two instances is a conflict
+//!   that is decided again.
+//! - **One version, and one that an edit made.** Stock moves with every order; an `If-Match` asks whether the *details*
+//!   have been seen.
+//! - **Deleting is marking.** What reservations hold of a deleted product can still be shipped or given back.
+//!
 //! | feature | adds |
 //! |---|---|
 //! | `sqlite` | the SQLite store |

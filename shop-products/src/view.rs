@@ -30,8 +30,9 @@ pub struct Checked {
     pub misses: usize,
 }
 
-/// A product as the view keeps it.
+/// A product as the view keeps it, in one cache line.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(crate) struct ViewRow {
     id: ProductId,
     sku: Sku,
@@ -73,7 +74,7 @@ impl ViewRow {
     }
 }
 
-/// Rows in one vector, found by two tables of places: a product's row is written once, in a cache line of its own.
+/// Rows in one vector, found by two tables of places.
 #[derive(Default)]
 struct Shelves {
     rows: Vec<ViewRow>,
@@ -115,7 +116,7 @@ impl StockView {
         let start = out.len();
         out.reserve(lines.len());
         let mut checked = Checked { available: true, misses: 0 };
-        let mut twice = Repeats::default();
+        let mut repeats = Repeats::new(lines.len());
         let shelves = self.read();
         for line in lines {
             let place = match &line.product {
@@ -124,8 +125,11 @@ impl StockView {
             };
             let answer = match place {
                 Some(place) => {
-                    twice.see(place);
-                    shelves.rows[place].check(line.quantity)
+                    let row = &shelves.rows[place];
+                    if repeats.may_be(place) {
+                        repeats.found |= out[start..].iter().any(|before| before.product_id == Some(row.id));
+                    }
+                    row.check(line.quantity)
                 }
                 None => {
                     checked.misses += 1;
@@ -136,7 +140,7 @@ impl StockView {
             out.push(answer);
         }
         drop(shelves);
-        if twice.possible {
+        if repeats.found {
             checked.available &= judge_together(&mut out[start..]);
         }
         checked
@@ -308,27 +312,38 @@ pub(crate) fn complete(lines: &[HoldLine], rows: &[ViewRow], out: &mut [CheckedL
     judge_together(out) & out.iter().all(|line| line.status == LineStatus::Ok)
 }
 
-/// Whether a product may stand on two lines: certain if not, cheap if so.
-#[derive(Default)]
+/// Whether a product stands on two lines: cheap to deny, a look at the lines before to affirm.
 struct Repeats {
     seen: [u64; 16],
-    possible: bool,
+    found: bool,
 }
 
 impl Repeats {
+    /// More lines than these are sorted to find out, rather than each compared with those before.
+    const COMPARED: usize = 64;
+
+    fn new(lines: usize) -> Self {
+        Self { seen: [0; 16], found: lines > Self::COMPARED }
+    }
+
     #[inline]
-    fn see(&mut self, place: usize) {
-        let bit = 1 << (place & 63);
-        let word = &mut self.seen[(place >> 6) & 15];
-        self.possible |= *word & bit != 0;
+    fn may_be(&mut self, place: usize) -> bool {
+        if self.found {
+            return false;
+        }
+        let (word, bit) = (&mut self.seen[(place >> 6) & 15], 1 << (place & 63));
+        let before = *word & bit != 0;
         *word |= bit;
+        before
     }
 }
 
 /// Makes lines of one product short if their sum is. Returns whether no line became short by that.
 fn judge_together(out: &mut [CheckedLine]) -> bool {
-    let judged = |line: &CheckedLine| matches!(line.status, LineStatus::Ok | LineStatus::Insufficient);
-    let mut places: Vec<usize> = (0..out.len()).filter(|n| judged(&out[*n])).collect();
+    if out.len() <= Repeats::COMPARED {
+        return judge_few(out);
+    }
+    let mut places: Vec<usize> = (0..out.len()).filter(|n| is_judged(&out[*n])).collect();
     places.sort_unstable_by_key(|n| out[*n].product_id);
     let mut sound = true;
     let mut rest = places.as_slice();
@@ -345,6 +360,27 @@ fn judge_together(out: &mut [CheckedLine]) -> bool {
         }
     }
     sound
+}
+
+/// The same without an allocation.
+fn judge_few(out: &mut [CheckedLine]) -> bool {
+    let mut sound = true;
+    for n in 0..out.len() {
+        let line = &out[n];
+        if line.status == LineStatus::Ok {
+            let same = |other: &&CheckedLine| other.product_id == line.product_id && is_judged(other);
+            let requested: i64 = out.iter().filter(same).map(|other| other.requested).sum();
+            if requested > line.available {
+                sound = false;
+                out[n].status = LineStatus::Insufficient;
+            }
+        }
+    }
+    sound
+}
+
+fn is_judged(line: &CheckedLine) -> bool {
+    matches!(line.status, LineStatus::Ok | LineStatus::Insufficient)
 }
 
 #[cfg(test)]
@@ -410,6 +446,20 @@ mod tests {
         let mut out = Vec::new();
         view.check_into(&[by_sku("a", 6), by_sku("z", 5)], &mut out);
         assert_eq!(out.iter().map(|line| line.product_id.unwrap().0.as_u128()).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn many_lines_are_judged_as_few_are() {
+        let view = StockView::new(10);
+        view.committed((0..5).map(|n| row(n, &format!("s{n}"), 20, 1)).collect());
+        let lines: Vec<_> = (0..70).map(|n| by_id(n % 5, if n % 5 == 3 { 2 } else { 1 })).collect();
+        for (count, short) in [(40, 0), (60, 12), (70, 14)] {
+            let (found, checked) = statuses(&view, &lines[..count]);
+            let is_short = |n: usize| short > 0 && n % 5 == 3;
+            assert_eq!(found.iter().filter(|status| **status == LineStatus::Insufficient).count(), short);
+            assert!(found.iter().enumerate().all(|(n, s)| (*s == LineStatus::Insufficient) == is_short(n)));
+            assert_eq!(checked.available, short == 0);
+        }
     }
 
     proptest! {

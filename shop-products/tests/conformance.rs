@@ -1,6 +1,7 @@
 //! The published suites, on every store and catalogue of this crate.
 
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test: it panics when something is wrong")]
 
 use std::sync::Arc;
 
