@@ -1,6 +1,6 @@
 //! The REST client against a real server, and against servers that misbehave.
 #![cfg(all(feature = "http", feature = "client"))]
-#![allow(missing_docs, reason = "tests")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The products half of the HTTP contract over real sockets, on every store.
 #![cfg(feature = "http")]
-#![allow(missing_docs, unreachable_pub, reason = "tests")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 #[path = "http/support.rs"]
 #[macro_use]

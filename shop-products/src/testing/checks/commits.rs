@@ -228,7 +228,7 @@ pub async fn a_broken_expectation_writes_nothing<F: ProductStoreFactory>(factory
         assert_eq!(found, before, "{what}: something was written");
         assert_eq!(
             store.adjustments(there.id, &PageRequest::default()).await.unwrap(),
-            [adjusted.clone()],
+            std::slice::from_ref(&adjusted),
             "{what}"
         );
     }
@@ -271,7 +271,7 @@ pub async fn skus_are_unique_among_live_products<F: ProductStoreFactory>(factory
     let delete = edit(&first, &|product| product.deleted_at = Some(Timestamp::from_millis(AT)));
     store.commit(&delete).await.unwrap();
     let heir = product("a", 4, AT);
-    created(&*store, &[heir.clone()]).await;
+    created(&*store, std::slice::from_ref(&heir)).await;
     let found =
         load(&*store, Footprint { skus: ["a".parse().unwrap()].into(), ..Footprint::default() }).await;
     assert_eq!(found.products, [(heir.id, heir)].into(), "by SKU only the product that is not deleted");
@@ -309,7 +309,7 @@ pub async fn what_was_committed_is_seen_by_every_instance<F: ProductStoreFactory
     let (guard, store) = factory.fresh().await;
     let other = factory.reopen(&guard).await;
     let one = product("one", 100, AT);
-    created(&*store, &[one.clone()]).await;
+    created(&*store, std::slice::from_ref(&one)).await;
     for n in 1..=20 {
         let (writer, reader) = if n % 2 == 0 { (&store, &other) } else { (&other, &store) };
         writer.commit(&ChangeSet { stock: vec![moves(&one, 0, 1)], ..ChangeSet::default() }).await.unwrap();
@@ -348,7 +348,7 @@ pub async fn what_was_committed_survives_reopening<F: ProductStoreFactory>(facto
 pub async fn a_dropped_commit_is_whole_or_nothing<F: ProductStoreFactory>(factory: &F) {
     let (_guard, store) = factory.fresh().await;
     let one = product("one", 1_000, AT);
-    created(&*store, &[one.clone()]).await;
+    created(&*store, std::slice::from_ref(&one)).await;
     let mut dropped = Vec::new();
     for polls in 0..40_usize {
         let held = reservation(&one, 1, AT);

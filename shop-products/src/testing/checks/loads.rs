@@ -54,7 +54,7 @@ pub async fn expired_reservations_are_found_by_the_stores_clock<F: ProductStoreF
     let (_guard, store) = factory.fresh().await;
     let now = load(&*store, Footprint::default()).await.now;
     let one = product("one", 50, AT);
-    created(&*store, &[one.clone()]).await;
+    created(&*store, std::slice::from_ref(&one)).await;
     let expiring = |at: Option<Timestamp>, state: ReservationState| Reservation {
         expires_at: at,
         state,
