@@ -1,0 +1,278 @@
+//! What the service makes of a store that fails, conflicts, is slow, or does not know; and its upkeep.
+
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "a test: it panics when something is wrong")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shop_core::idempotency::{Fingerprint, Idempotency, Keyed, StoredAnswer};
+use shop_core::{
+    Clock, CombinerConfig, ManualClock, PageRequest, StoreError, StoreErrorKind, StoreResult, Timestamp,
+};
+use shop_products::store::memory::MemoryProductStore;
+use shop_products::store::{
+    ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+};
+use shop_products::testing::{line, new_product, request};
+use shop_products::{
+    Adjustment, AdjustmentId, HeldKey, Product, ProductError, ProductId, ProductRef, ProductService,
+    ProductServiceConfig, Reservation, ReservationState,
+};
+use tokio::sync::Semaphore;
+
+/// What the next commit does.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// Fails with this, and writes nothing.
+    Fail(StoreErrorKind),
+    /// Writes, and then says that the result is unknown.
+    WrittenButUnknown,
+    /// Panics.
+    Panic,
+}
+
+/// A memory store whose commits follow a script, and wait at a gate.
+#[derive(Debug, Clone)]
+struct Scripted {
+    inner: MemoryProductStore,
+    script: Arc<Mutex<VecDeque<Next>>>,
+    gate: Arc<Semaphore>,
+}
+
+impl Scripted {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Self { inner: MemoryProductStore::with_clock(clock), script: Arc::default(), gate }
+    }
+
+    fn then(&self, next: impl IntoIterator<Item = Next>) {
+        self.script.lock().unwrap().extend(next);
+    }
+}
+
+#[async_trait]
+impl ProductStore for Scripted {
+    async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
+        self.inner.load(footprint).await
+    }
+
+    async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
+        let _pass = self.gate.acquire().await.unwrap();
+        let next = self.script.lock().unwrap().pop_front();
+        match next {
+            None => self.inner.commit(changes).await,
+            Some(Next::Fail(kind)) => Err(StoreError::new(kind, "scripted")),
+            Some(Next::Panic) => panic!("scripted"),
+            Some(Next::WrittenButUnknown) => {
+                self.inner.commit(changes).await?;
+                Err(StoreError::new(StoreErrorKind::Unknown, "scripted"))
+            }
+        }
+    }
+
+    async fn products(&self, query: &ProductQuery, page: &PageRequest<ProductKey>) -> StoreResult<Vec<Product>> {
+        self.inner.products(query, page).await
+    }
+
+    async fn count_products(&self, query: &ProductQuery) -> StoreResult<u64> {
+        self.inner.count_products(query).await
+    }
+
+    async fn reservations(
+        &self,
+        query: &ReservationQuery,
+        page: &PageRequest<HeldKey>,
+    ) -> StoreResult<Vec<Reservation>> {
+        self.inner.reservations(query, page).await
+    }
+
+    async fn adjustments(
+        &self,
+        product: ProductId,
+        page: &PageRequest<AdjustmentId>,
+    ) -> StoreResult<Vec<Adjustment>> {
+        self.inner.adjustments(product, page).await
+    }
+
+    async fn purge(&self, before: Timestamp, limit: usize) -> StoreResult<u64> {
+        self.inner.purge(before, limit).await
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        self.inner.ping().await
+    }
+}
+
+struct Shop {
+    clock: Arc<ManualClock>,
+    store: Scripted,
+    service: ProductService,
+    product: ProductId,
+}
+
+async fn shop(config: ProductServiceConfig) -> Shop {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
+    let store = Scripted::new(clock.clone());
+    let service = ProductService::start(Arc::new(store.clone()), clock.clone(), config);
+    let made = service.create(new_product("a", 100), None).await.unwrap();
+    Shop { clock, store, service, product: made.fresh().unwrap().id }
+}
+
+async fn allocated(shop: &Shop) -> i64 {
+    shop.service.get(&ProductRef::Id(shop.product)).await.unwrap().stock.allocated
+}
+
+fn kind_of<T: std::fmt::Debug>(outcome: Result<T, ProductError>) -> StoreErrorKind {
+    match outcome {
+        Err(ProductError::Unavailable(source) | ProductError::Internal(source)) => source.kind(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_decided_again_but_not_for_ever() {
+    let shop = shop(ProductServiceConfig { max_conflicts: 3, ..Default::default() }).await;
+    shop.store.then([Next::Fail(StoreErrorKind::Conflict); 3]);
+    shop.service.hold(&request(vec![line(shop.product, 1)])).await.unwrap();
+    assert_eq!(shop.service.figures().conflicts, 3);
+    shop.store.then([Next::Fail(StoreErrorKind::Conflict); 4]);
+    let outcome = shop.service.hold(&request(vec![line(shop.product, 1)])).await;
+    assert_eq!(kind_of(outcome), StoreErrorKind::Conflict);
+    assert_eq!((allocated(&shop).await, shop.service.figures().failures), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_of_unknown_result_is_looked_up() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    // It was written: done, once.
+    shop.store.then([Next::WrittenButUnknown]);
+    let held = request(vec![line(shop.product, 1)]);
+    assert!(shop.service.hold(&held).await.unwrap().1);
+    assert_eq!(allocated(&shop).await, 1);
+    // It was not: decided again, and done.
+    shop.store.then([Next::Fail(StoreErrorKind::Unknown)]);
+    assert!(shop.service.hold(&request(vec![line(shop.product, 1)])).await.unwrap().1);
+    assert_eq!(allocated(&shop).await, 2);
+    // New products and edits likewise.
+    for next in [Next::WrittenButUnknown, Next::Fail(StoreErrorKind::Unknown)] {
+        shop.store.then([next]);
+        let sku = format!("{next:?}").to_lowercase();
+        let made = shop.service.create(new_product(&sku, 1), None).await.unwrap().fresh().unwrap();
+        shop.store.then([next]);
+        shop.service.delete(&ProductRef::Id(made.id), Some(vec![1])).await.unwrap();
+        assert!(matches!(shop.service.get(&ProductRef::Id(made.id)).await, Err(ProductError::NotFound)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_tells_all_its_callers_and_the_next_one_works() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    for (next, kind) in [
+        (Next::Fail(StoreErrorKind::Unavailable), StoreErrorKind::Unavailable),
+        (Next::Fail(StoreErrorKind::Full), StoreErrorKind::Full),
+        (Next::Fail(StoreErrorKind::Corrupt), StoreErrorKind::Corrupt),
+        (Next::Panic, StoreErrorKind::Unknown),
+    ] {
+        shop.store.then([next]);
+        let asked: Vec<_> = (0..5).map(|_| request(vec![line(shop.product, 1)])).collect();
+        let (a, b, c) = tokio::join!(
+            shop.service.hold(&asked[0]),
+            shop.service.hold(&asked[1]),
+            shop.service.hold(&asked[2])
+        );
+        let failed = [a, b, c].into_iter().filter(Result::is_err).collect::<Vec<_>>();
+        assert!(!failed.is_empty(), "{next:?}");
+        for outcome in failed {
+            assert_eq!(kind_of(outcome), kind, "{next:?}");
+        }
+        let before = allocated(&shop).await;
+        shop.service.hold(&asked[4]).await.unwrap();
+        assert_eq!(allocated(&shop).await, before + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_after_a_while_and_a_key_in_flight_at_once() {
+    let config = ProductServiceConfig {
+        combiner: CombinerConfig { max_batch: 1, queue: 2 },
+        queue_wait: Duration::from_secs(5),
+        // No upkeep that takes places in the queue.
+        expiry_interval: Duration::from_secs(1_000_000),
+        ..Default::default()
+    };
+    let shop = shop(config).await;
+    shop.service.expire().await.unwrap();
+    shop.store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let keyed = || Keyed {
+        idempotency: Idempotency { key: "k".parse().unwrap(), fingerprint: Fingerprint([0; 32]) },
+        answer: |_: &Product| StoredAnswer { status: 201, location: None, etag: None, body: String::new() },
+    };
+    let first = tokio::spawn({
+        let (service, keyed) = (shop.service.clone(), keyed());
+        async move { service.create(new_product("b", 1), Some(keyed)).await }
+    });
+    let second = tokio::spawn({
+        let (service, asked) = (shop.service.clone(), request(vec![line(shop.product, 1)]));
+        async move { service.hold(&asked).await }
+    });
+    while shop.service.figures().waiting < 2 {
+        tokio::task::yield_now().await;
+    }
+    let again = shop.service.create(new_product("b", 1), Some(keyed())).await;
+    assert!(matches!(again, Err(ProductError::KeyInFlight)), "{again:?}");
+    let started = tokio::time::Instant::now();
+    let refused = shop.service.hold(&request(vec![line(shop.product, 1)])).await;
+    assert_eq!(kind_of(refused), StoreErrorKind::Unavailable);
+    assert_eq!(started.elapsed().as_secs(), 5);
+    shop.store.gate.add_permits(10);
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert_eq!(shop.service.figures().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn upkeep_releases_what_has_expired_and_deletes_what_is_old() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    let mut cart = request(vec![line(shop.product, 3)]);
+    cart.expires_in = Some(Duration::from_secs(60));
+    shop.service.hold(&cart).await.unwrap();
+    shop.clock.advance(Duration::from_secs(61));
+    // Shown as released before anybody has released it.
+    let shown = shop.service.reservation(cart.id).await.unwrap();
+    assert_eq!(shown.state, ReservationState::Released);
+    let held = ReservationQuery { state: Some(ReservationState::Held), ..Default::default() };
+    assert!(shop.service.reservations(&held, &PageRequest::default()).await.unwrap().data.is_empty());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((allocated(&shop).await, shop.service.figures().expired), (0, 1));
+    shop.clock.advance(Duration::from_secs(25 * 3_600));
+    tokio::time::sleep(Duration::from_secs(2 * 3_600)).await;
+    assert!(matches!(shop.service.reservation(cart.id).await, Err(ProductError::NotFound)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_view_fills_itself_ahead_up_to_its_capacity() {
+    let store = MemoryProductStore::default();
+    let clock = Arc::new(shop_core::SystemClock);
+    let first = ProductService::start(Arc::new(store.clone()), clock.clone(), ProductServiceConfig::default());
+    for n in 0..20 {
+        first.create(new_product(&format!("sku-{n}"), n), None).await.unwrap();
+    }
+    for (capacity, expected) in [(100, 20), (7, 7)] {
+        let config = ProductServiceConfig { view_capacity: capacity, ..Default::default() };
+        let service = ProductService::start(Arc::new(store.clone()), clock.clone(), config);
+        while service.view().len() < expected {
+            tokio::task::yield_now().await;
+        }
+        // Whatever it holds, every check is right.
+        for n in 0..20 {
+            let product = ProductRef::Sku(format!("sku-{n}").parse().unwrap());
+            let check = service.check(&[shop_products::HoldLine { product, quantity: 1 }]).await.unwrap();
+            assert_eq!(check.lines[0].available, n);
+            assert!(service.view().len() <= capacity);
+        }
+        assert_eq!(service.figures().view_misses == 0, capacity == 100);
+    }
+}
