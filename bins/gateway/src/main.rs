@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    let loader = flags.common.loader("").flag("--listen", "gateway.listen", flags.listen.map(|address| [address]));
+    let loader =
+        flags.common.loader("").flag("--listen", "gateway.listen", flags.listen.map(|address| [address]));
     shop::serve("gateway", &[], flags.common.check, loader, shop::servers::gateway)
 }

@@ -25,10 +25,10 @@ fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    let loader = flags
-        .common
-        .loader("")
-        .flag("--listen", "products.listen", flags.listen)
-        .flag("--store", "products.store", flags.store);
+    let loader = flags.common.loader("").flag("--listen", "products.listen", flags.listen).flag(
+        "--store",
+        "products.store",
+        flags.store,
+    );
     shop::serve("products", &[], flags.common.check, loader, shop::servers::products)
 }

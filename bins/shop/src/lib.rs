@@ -50,9 +50,13 @@ where
         let _log = shop_core::log::init(&config.log, name, env!("CARGO_PKG_VERSION"))
             .map_err(|error| Failure::fault(&error))?;
         process::on_hangup(async || {
-            tracing::warn!("SIGHUP: this version reads its configuration at start only; restart to change it");
+            tracing::warn!(
+                "SIGHUP: this version reads its configuration at start only; restart to change it"
+            );
         })
         .map_err(|error| Failure::fault(&error))?;
-        server(&config, "files, environment and flags", shutdown).await
+        server(&config, "files, environment and flags", shutdown).await?;
+        tracing::info!("stopped");
+        Ok(())
     })
 }

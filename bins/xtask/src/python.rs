@@ -19,7 +19,12 @@ pub(crate) fn environment() -> Result<PathBuf> {
         apt_install(&["python3", "python3-venv"])?;
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
-    run(Command::new(bin.join("pip")).args(["install", "--quiet", "--disable-pip-version-check", SCHEMATHESIS]))?;
+    run(Command::new(bin.join("pip")).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        SCHEMATHESIS,
+    ]))?;
     Ok(bin)
 }
 

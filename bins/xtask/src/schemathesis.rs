@@ -7,8 +7,7 @@ use crate::run::{self, Result};
 use crate::server::Shop;
 
 /// What must hold of every answer.
-const CHECKS: &str =
-    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
      response_headers_conformance,unsupported_method,negative_data_rejection";
 
 /// Starts a shop and checks its products and its orders.
@@ -16,10 +15,12 @@ pub(crate) fn run() -> Result {
     let programs = python::environment()?;
     let shop = Shop::start("schemathesis")?;
     for service in [&shop.products, &shop.orders] {
-        run::run(Command::new(programs.join("schemathesis"))
-            .args(["run", &format!("{service}/openapi.json"), "--checks", CHECKS])
-            .args(["--max-examples", "40", "--seed", "7", "--workers", "2", "--request-timeout", "20"])
-            .args(["--phases", "examples,coverage,fuzzing", "--no-color"]))?;
+        run::run(
+            Command::new(programs.join("schemathesis"))
+                .args(["run", &format!("{service}/openapi.json"), "--checks", CHECKS])
+                .args(["--max-examples", "40", "--seed", "7", "--workers", "2", "--request-timeout", "20"])
+                .args(["--phases", "examples,coverage,fuzzing", "--no-color"]),
+        )?;
     }
     eprintln!("xtask: {} and {} answer as their documents say", shop.products, shop.orders);
     Ok(())

@@ -46,12 +46,7 @@ impl Shop {
                 .map(str::to_owned)
                 .ok_or_else(|| format!("no {part} in {ready:?}"))
         };
-        Ok(Self {
-            orders: address("orders=")?,
-            products: address("products=")?,
-            process,
-            data,
-        })
+        Ok(Self { orders: address("orders=")?, products: address("products=")?, process, data })
     }
 }
 

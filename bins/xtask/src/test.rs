@@ -17,7 +17,9 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result {
     crate::run::run(&mut cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]))?;
     if options.rust_only {
-        eprintln!("xtask: the running services were not checked against their OpenAPI documents (--rust-only)");
+        eprintln!(
+            "xtask: the running services were not checked against their OpenAPI documents (--rust-only)"
+        );
         return Ok(());
     }
     schemathesis::run()

@@ -34,7 +34,9 @@ impl Api {
         }
         let status = response.status();
         let body = response.bytes().await.unwrap_or_default();
-        Err(Failure(serde_json::from_slice(&body).map_or_else(|_| status.to_string(), |problem| explain(&problem))))
+        Err(Failure(
+            serde_json::from_slice(&body).map_or_else(|_| status.to_string(), |problem| explain(&problem)),
+        ))
     }
 
     /// Sends a request and reads its JSON.

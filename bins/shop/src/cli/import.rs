@@ -76,7 +76,10 @@ impl Import {
             let (rows, said) = seeds(input, self.stock_share).await?;
             notes = said;
             bar = progress::bytes(Some(rows.len() as u64), self.json);
-            ("application/x-ndjson", Body::wrap_stream(counted(ReaderStream::new(Cursor::new(rows)), bar.clone())))
+            (
+                "application/x-ndjson",
+                Body::wrap_stream(counted(ReaderStream::new(Cursor::new(rows)), bar.clone())),
+            )
         } else {
             bar = progress::bytes(size, self.json);
             let kind = if format == Format::Csv { "text/csv" } else { "application/x-ndjson" };
@@ -100,12 +103,15 @@ impl Import {
         } else {
             notes.iter().for_each(|note| println!("{note}"));
             tally.refused.iter().for_each(|row| println!("refused: {row}"));
-            let counts: Vec<_> = tally.by_status.iter().map(|(status, rows)| format!("{rows} {status}")).collect();
+            let counts: Vec<_> =
+                tally.by_status.iter().map(|(status, rows)| format!("{rows} {status}")).collect();
             let mode = if self.dry_run { " (dry run: nothing was changed)" } else { "" };
             println!("{}{mode}", if counts.is_empty() { "no rows".into() } else { counts.join(", ") });
         }
         if let Some(row) = &tally.ended_at {
-            return Err(Failure(format!("the import ended early, and rows without a result were not imported: {row}")));
+            return Err(Failure(format!(
+                "the import ended early, and rows without a result were not imported: {row}"
+            )));
         }
         Ok(tally.refused.is_empty())
     }
@@ -163,7 +169,8 @@ async fn seeds(mut input: impl AsyncRead + Unpin, share: f64) -> Result<(Vec<u8>
         serde_json::to_writer(&mut rows, &row)?;
         rows.push(b'\n');
     }
-    let mut notes: Vec<_> = sales.faults.iter().map(|fault| format!("line {}: {}", fault.line, fault.reason)).collect();
+    let mut notes: Vec<_> =
+        sales.faults.iter().map(|fault| format!("line {}: {}", fault.line, fault.reason)).collect();
     notes.push(format!(
         "{} rows of {} invoices: {} products; {} rows without a description, {} with a price of zero",
         sales.rows.len() + sales.faults.len(),

@@ -57,7 +57,11 @@ impl std::str::FromStr for LineArgument {
             }
             None => (text, 1),
         };
-        if sku.is_empty() { Err("a SKU is missing".into()) } else { Ok(Self { sku: sku.to_owned(), quantity }) }
+        if sku.is_empty() {
+            Err("a SKU is missing".into())
+        } else {
+            Ok(Self { sku: sku.to_owned(), quantity })
+        }
     }
 }
 

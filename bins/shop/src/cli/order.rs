@@ -85,12 +85,16 @@ impl OrderCommand {
                     }
                 }
                 let request = api.post("/v1/orders").json(&order);
-                Api::json(key.into_iter().fold(request, |request, key| request.header("Idempotency-Key", key))).await
+                Api::json(
+                    key.into_iter().fold(request, |request, key| request.header("Idempotency-Key", key)),
+                )
+                .await
             }
             Action::Get { id } => Api::json(api.get(&format!("/v1/orders/{id}"))).await,
             Action::List { status, customer, limit } => {
                 let filters = [("status", status), ("customer_id", customer)];
-                let given: Vec<_> = filters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
+                let given: Vec<_> =
+                    filters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
                 Api::json(api.get("/v1/orders").query(&[("limit", limit)]).query(&given)).await
             }
             Action::Cancel { id } => act(&api, &id, "cancel").await,

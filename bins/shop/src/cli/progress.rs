@@ -8,7 +8,9 @@ pub(super) fn bytes(total: Option<u64>, quiet: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}"),
+        Some(total) => {
+            (ProgressBar::new(total), "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}")
+        }
         None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec} {msg}"),
     };
     bar.with_style(ProgressStyle::with_template(template).expect("the template is fixed"))

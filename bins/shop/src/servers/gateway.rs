@@ -13,7 +13,8 @@ pub(super) fn start(plan: &GatewayPlan) -> Result<ServerHandle, Failure> {
 
 /// `gateway=http://127.0.0.1:8080`, for each address.
 pub(super) fn addresses(handle: &ServerHandle) -> String {
-    let all: Vec<_> = handle.local_addrs().iter().map(|address| format!("gateway=http://{address}")).collect();
+    let all: Vec<_> =
+        handle.local_addrs().iter().map(|address| format!("gateway=http://{address}")).collect();
     all.join(" ")
 }
 
@@ -29,7 +30,7 @@ pub async fn gateway(config: &ShopConfig, source: &str, shutdown: CancellationTo
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());
     let admin = bind_admin(address, admin).await?;
     tracing::info!("the gateway is ready: {} {}", addresses(&handle), admin.0.address());
-    serve(Vec::new(), admin, shutdown, drain(handle, config)).await;
+    serve(Vec::new(), admin, shutdown, drain(handle, config), async {}).await;
     Ok(())
 }
 

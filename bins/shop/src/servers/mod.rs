@@ -12,8 +12,9 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use shop_core::http::{Admin, App, CancellationToken, Server, ServerConfig};
+use shop_core::http::{Admin, App, CancellationToken, Drained, Server, ServerConfig};
 use shop_core::process::Failure;
+use tokio::task::JoinError;
 
 pub use gateway::gateway;
 pub use orders::orders;
@@ -29,10 +30,16 @@ struct Bound {
 }
 
 impl Bound {
-    async fn bind(name: &'static str, address: SocketAddr, app: App, drain: Duration) -> Result<Self, Failure> {
+    async fn bind(
+        name: &'static str,
+        address: SocketAddr,
+        app: App,
+        drain: Duration,
+    ) -> Result<Self, Failure> {
         let mut config = ServerConfig::default();
         config.drain = drain;
-        let server = Server::bind_all(&[address], app, config).await.map_err(|error| Failure::fault(&error))?;
+        let server =
+            Server::bind_all(&[address], app, config).await.map_err(|error| Failure::fault(&error))?;
         Ok(Self { name, server })
     }
 
@@ -49,11 +56,13 @@ async fn bind_admin(address: SocketAddr, admin: Admin) -> Result<(Bound, impl Fn
     Ok((bound, move || draining.store(true, Ordering::Relaxed)))
 }
 
-/// Serves until the shutdown: then says so on `/readyz`, drains the servers, runs `finish`, and closes the admin socket last.
+/// Serves until the shutdown: then says so on `/readyz`, drains the servers and at the same time what `besides` drains, runs
+/// `finish` once nothing is served any more, and closes the admin socket last.
 async fn serve(
     servers: Vec<Bound>,
     (admin, drain): (Bound, impl Fn()),
     shutdown: CancellationToken,
+    besides: impl Future<Output = ()>,
     finish: impl Future<Output = ()>,
 ) {
     let close_admin = CancellationToken::new();
@@ -64,19 +73,30 @@ async fn serve(
         .collect();
     shutdown.cancelled().await;
     drain();
-    for (name, server) in running {
-        match server.await {
-            Ok(drained) if drained.aborted > 0 => {
-                tracing::warn!(server = name, connections = drained.aborted, "broken off at the drain's deadline");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(server = name, %error, "a server ended by itself"),
+    let servers = async {
+        for (name, server) in running {
+            ended(name, server.await);
         }
-    }
+    };
+    tokio::join!(besides, servers);
     finish.await;
     close_admin.cancel();
     if let Err(error) = admin.await {
         tracing::error!(%error, "the admin server ended by itself");
+    }
+}
+
+fn ended(name: &str, server: Result<Drained, JoinError>) {
+    match server {
+        Ok(drained) if drained.aborted > 0 => {
+            tracing::warn!(
+                server = name,
+                connections = drained.aborted,
+                "broken off at the drain's deadline"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(server = name, %error, "a server ended by itself"),
     }
 }
 

@@ -8,16 +8,17 @@ use shop_orders::{OrderService, OrderServiceConfig};
 use shop_products::ProductCatalog;
 use shop_products::client::RestCatalog;
 
+use super::stores::Close;
 use super::{Bound, bind_admin, check, serve};
 use crate::config::ShopConfig;
 
-/// The orders service on the configured store, and its HTTP API.
+/// The orders service on the configured store, its HTTP API, and what closes the store.
 pub(super) async fn part(
     config: &ShopConfig,
     catalog: Arc<dyn ProductCatalog>,
     clock: Arc<dyn Clock>,
-) -> Result<(OrderService, App), Failure> {
-    let store = config.orders.store.orders(clock.clone()).await?;
+) -> Result<(OrderService, App, Close), Failure> {
+    let (store, close) = config.orders.store.orders(clock.clone()).await?;
     let settings = OrderServiceConfig {
         place_deadline: config.orders.place_deadline.0,
         grace: config.orders.grace.0,
@@ -28,13 +29,16 @@ pub(super) async fn part(
     http.require_if_match = config.orders.require_if_match;
     http.require_idempotency_key = config.orders.require_idempotency_key;
     let app = app(service.clone(), http);
-    Ok((service, app))
+    Ok((service, app, close))
 }
 
 /// What the admin address tells of orders.
 pub(super) fn admin(admin: Admin, service: &OrderService) -> Admin {
     admin
-        .check("orders store", check(service.clone(), |service| Box::pin(async move { service.ping().await })))
+        .check(
+            "orders store",
+            check(service.clone(), |service| Box::pin(async move { service.ping().await })),
+        )
         .figure("orders", figures(service))
         .routes(operator_routes(service.clone()))
 }
@@ -45,13 +49,19 @@ pub(super) fn admin(admin: Admin, service: &OrderService) -> Admin {
 /// If the store cannot be opened or an address cannot be bound.
 pub async fn orders(config: &ShopConfig, source: &str, shutdown: CancellationToken) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
-    let catalog = RestCatalog::builder(&config.orders.products_url).build().map_err(|error| Failure::fault(&error))?;
-    let (service, app) = part(config, Arc::new(catalog), Arc::new(SystemClock)).await?;
+    let catalog =
+        RestCatalog::builder(&config.orders.products_url).build().map_err(|error| Failure::fault(&error))?;
+    let (service, app, close) = part(config, Arc::new(catalog), Arc::new(SystemClock)).await?;
     let server = Bound::bind("orders", config.orders.listen, app, config.drain()).await?;
-    let admin = admin(Admin::new(shop_core::service!("orders")), &service).config_source(source).metrics(metrics);
+    let admin =
+        admin(Admin::new(shop_core::service!("orders")), &service).config_source(source).metrics(metrics);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8091).into());
     let admin = bind_admin(address, admin).await?;
     tracing::info!(store = %config.orders.store, "orders are ready: {} {}", server.address(), admin.0.address());
-    serve(vec![server], admin, shutdown, async move { service.shutdown().await }).await;
+    serve(vec![server], admin, shutdown, async {}, async {
+        service.shutdown().await;
+        close.await;
+    })
+    .await;
     Ok(())
 }

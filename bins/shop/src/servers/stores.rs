@@ -1,5 +1,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ enum Kind {
     Sqlite(PathBuf),
 }
 
+/// Closes a store once nothing uses it any more: a SQLite file is then whole by itself.
+pub(super) type Close = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl StoreUrl {
     /// A SQLite file.
     pub fn sqlite(path: &Path) -> Self {
@@ -32,27 +36,42 @@ impl StoreUrl {
     }
 
     /// Opens it for products; a new SQLite file and its folder are made.
-    pub(super) async fn products(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn ProductStore>, Failure> {
+    pub(super) async fn products(
+        &self,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<dyn ProductStore>, Close), Failure> {
         match &self.0 {
-            Kind::Memory => Ok(Arc::new(MemoryProductStore::with_clock(clock))),
+            Kind::Memory => Ok((Arc::new(MemoryProductStore::with_clock(clock)), Box::pin(async {}))),
             Kind::Sqlite(path) => {
                 make_folder(path)?;
-                let store = SqliteProductStore::connect_with(&self.to_string(), SqliteConfig::default(), clock).await;
-                Ok(Arc::new(store.map_err(|error| Failure::fault(&error))?))
+                let store =
+                    SqliteProductStore::connect_with(&self.to_string(), SqliteConfig::default(), clock).await;
+                let store = Arc::new(store.map_err(|error| self.fault(&error))?);
+                Ok((store.clone(), Box::pin(async move { store.close().await })))
             }
         }
     }
 
     /// Opens it for orders; a new SQLite file and its folder are made.
-    pub(super) async fn orders(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn OrderStore>, Failure> {
+    pub(super) async fn orders(
+        &self,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Arc<dyn OrderStore>, Close), Failure> {
         match &self.0 {
-            Kind::Memory => Ok(Arc::new(MemoryOrderStore::with_clock(clock))),
+            Kind::Memory => Ok((Arc::new(MemoryOrderStore::with_clock(clock)), Box::pin(async {}))),
             Kind::Sqlite(path) => {
                 make_folder(path)?;
-                let store = SqliteOrderStore::connect_with(&self.to_string(), SqliteConfig::default(), clock).await;
-                Ok(Arc::new(store.map_err(|error| Failure::fault(&error))?))
+                let store =
+                    SqliteOrderStore::connect_with(&self.to_string(), SqliteConfig::default(), clock).await;
+                let store = Arc::new(store.map_err(|error| self.fault(&error))?);
+                Ok((store.clone(), Box::pin(async move { store.close().await })))
             }
         }
+    }
+
+    /// Why it cannot be opened; an adapter need not say which store it is.
+    fn fault(&self, error: &dyn std::error::Error) -> Failure {
+        Failure::Fault(format!("{self}: {}", Failure::fault(error)))
     }
 }
 
@@ -72,7 +91,11 @@ impl FromStr for StoreUrl {
             "memory" if rest.is_empty() => Ok(Self(Kind::Memory)),
             "sqlite" => {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
-                if path.is_empty() { Err("sqlite: needs a path".into()) } else { Ok(Self::sqlite(Path::new(path))) }
+                if path.is_empty() {
+                    Err("sqlite: needs a path".into())
+                } else {
+                    Ok(Self::sqlite(Path::new(path)))
+                }
             }
             // The rest of the URL may hold a password.
             _ => Err(format!("this build has no store for {scheme}: URLs; it has memory: and sqlite:PATH")),

@@ -70,9 +70,9 @@ fn toml_string(text: &str) -> String {
 pub async fn up(config: &ShopConfig, source: &str, shutdown: CancellationToken) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (products, products_app) = products::part(config, clock.clone()).await?;
+    let (products, products_app, close_products) = products::part(config, clock.clone()).await?;
     let catalog = Arc::new(LocalCatalog(products.clone()));
-    let (orders, orders_app) = orders::part(config, catalog, clock).await?;
+    let (orders, orders_app, close_orders) = orders::part(config, catalog, clock).await?;
     let plan = Gateway::builder(config.gateway())
         .service("orders", orders_app.clone())
         .service("products", products_app.clone())
@@ -95,16 +95,13 @@ pub async fn up(config: &ShopConfig, source: &str, shutdown: CancellationToken) 
     // A closed stdout is no reason not to serve.
     let _ = writeln!(std::io::stdout().lock(), "{ready}");
 
-    let stopping = shutdown.clone();
-    let gateway = async {
-        stopping.cancelled().await;
-        gateway::drain(gateway, config).await;
-    };
-    let services = serve(servers, admin, shutdown, async {
+    serve(servers, admin, shutdown, gateway::drain(gateway, config), async {
         // Orders first: their last settlements still reach products.
         orders.shutdown().await;
         products.shutdown().await;
-    });
-    tokio::join!(gateway, services);
+        close_orders.await;
+        close_products.await;
+    })
+    .await;
     Ok(())
 }
