@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::headers::trace_id;
 
 /// The `tracing` target of access events.
-pub const ACCESS_TARGET: &str = "shop_gateway::access";
+pub const ACCESS_TARGET: &str = "gateway::access";
 
 /// A request being served. Emits its event when dropped: at the end of the answer's body, or when the client has
 /// gone, whichever comes.
