@@ -173,14 +173,7 @@ fn matches(query: &ProductQuery, asked: &[String], product: &Product) -> bool {
         && query.price_min.is_none_or(|min| price >= min)
         && query.price_max.is_none_or(|max| price <= max)
         && query.in_stock.is_none_or(|wanted| (product.stock.available() > 0) == wanted)
-        && has_words(asked, product)
-}
-
-fn has_words(asked: &[String], product: &Product) -> bool {
-    let Some((last, whole)) = asked.split_last() else { return true };
-    let words = text::words_of(product);
-    whole.iter().all(|word| words.binary_search(word).is_ok())
-        && words.iter().any(|word| word.starts_with(last))
+        && text::has_words(product, asked)
 }
 
 impl State {

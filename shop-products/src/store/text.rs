@@ -23,6 +23,14 @@ pub(crate) fn words_asked(query: &ProductQuery) -> Vec<String> {
     query.text.as_deref().map(|text| words(text).collect()).unwrap_or_default()
 }
 
+/// Whether a product has these words of a query.
+pub(crate) fn has_words(product: &Product, asked: &[String]) -> bool {
+    let Some((last, whole)) = asked.split_last() else { return true };
+    let words = words_of(product);
+    whole.iter().all(|word| words.binary_search(word).is_ok())
+        && words.iter().any(|word| word.starts_with(last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shop_core::sqlite::{Query, SqliteConfig, SqliteDb, TransactionFuture, classified};
-use shop_core::{Clock, PageRequest, StoreResult, SystemClock, Timestamp};
+use shop_core::{Clock, Limit, PageRequest, StoreResult, SystemClock, Timestamp};
 use sqlx::Executor as _;
 
-use super::{ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot};
+use super::{ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot, text};
 use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
 
 mod commit;
@@ -52,6 +52,32 @@ impl SqliteProductStore {
     }
 }
 
+impl SqliteProductStore {
+    /// A page of products with words that many have. The index of words would first collect all of them; a page of such
+    /// is sooner found by looking at the next few hundred products. `None` if it is not found there.
+    async fn common_words(
+        &self,
+        query: &ProductQuery,
+        page: &PageRequest<ProductKey>,
+    ) -> StoreResult<Option<Vec<Product>>> {
+        let asked = text::words_asked(query);
+        if asked.is_empty() || query.tag.is_some() {
+            return Ok(None);
+        }
+        let limit = Limit::new(Limit::MAX).unwrap_or_default();
+        let next = PageRequest { limit, after: page.after.clone() };
+        let found =
+            self.db.read("list products", list::products(query, &list::Filter::default(), &next)).await?;
+        let whole = found.len() <= limit.get();
+        let mut found = rows::all(&found, rows::product)?;
+        found.retain(|product| text::has_words(product, &asked));
+        let wanted = page.limit.get() + 1;
+        let enough = whole || found.len() >= wanted;
+        found.truncate(wanted);
+        Ok(enough.then_some(found))
+    }
+}
+
 #[async_trait]
 impl ProductStore for SqliteProductStore {
     async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
@@ -83,6 +109,9 @@ impl ProductStore for SqliteProductStore {
         query: &ProductQuery,
         page: &PageRequest<ProductKey>,
     ) -> StoreResult<Vec<Product>> {
+        if let Some(found) = self.common_words(query, page).await? {
+            return Ok(found);
+        }
         let filter = list::Filter::of(&self.db, query).await?;
         let found = self.db.read("list products", list::products(query, &filter, page)).await?;
         rows::all(&found, rows::product)

@@ -242,6 +242,28 @@ pub async fn words_are_found<F: ProductStoreFactory>(factory: &F) {
         let expected = if text == "\"" { &both } else { &none };
         assert_eq!(&find(text).await, expected, "{text:?}");
     }
+    // Among many, words that most have, that few have, and that none has.
+    let many: Vec<Product> = (0..1_500)
+        .map(|n| {
+            let mut made = product(&format!("many-{n}"), 1, AT + 1 + n);
+            made.details.name = format!("thing {}", if n % 700 == 699 { "rare" } else { "usual" });
+            made
+        })
+        .collect();
+    for part in many.chunks(500) {
+        created(&*store, part).await;
+    }
+    for (text, expected) in
+        [("thing usu", 1_498), ("rare th", 2), ("rare us", 0), ("many-14", 111), ("desk", 2)]
+    {
+        let query = ProductQuery { text: Some(text.to_owned()), ..ProductQuery::default() };
+        for limit in [7, 500] {
+            let found = all(&*store, &query, limit).await;
+            let once: BTreeSet<_> = found.iter().map(|p| p.id).collect();
+            assert_eq!((found.len(), once.len()), (expected, expected), "{text:?} by {limit}");
+        }
+        assert_eq!(store.count_products(&query).await.unwrap(), expected as u64, "{text:?}");
+    }
     let mut edited = lamp.clone();
     edited.details.name = "Green light".into();
     edited.details.sku = "LIGHT".parse().unwrap();
