@@ -29,7 +29,7 @@ pub(crate) fn environment() -> Result<PathBuf> {
 }
 
 /// Installs Debian packages; as another user than root, through sudo.
-fn apt_install(packages: &[&str]) -> Result {
+pub(crate) fn apt_install(packages: &[&str]) -> Result {
     let root = succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"]));
     let apt = |args: &[&str]| {
         let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };

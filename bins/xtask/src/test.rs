@@ -1,8 +1,11 @@
 //! `cargo xtask test`: everything that must hold, on a machine that has only Rust and a C compiler.
 
+use std::process::Command;
+
 use clap::Args;
 
-use crate::run::{Result, cargo};
+use crate::python::apt_install;
+use crate::run::{Result, cargo, succeeds};
 use crate::schemathesis;
 
 /// What to leave out.
@@ -15,6 +18,10 @@ pub(crate) struct Options {
 
 /// Runs all tests; the first part that fails ends it.
 pub(crate) fn run(options: &Options) -> Result {
+    // The README's walk is run as it stands there.
+    if !succeeds(Command::new("curl").arg("--version")) {
+        apt_install(&["curl"])?;
+    }
     crate::run::run(&mut cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]))?;
     if options.rust_only {
         eprintln!(
