@@ -15,8 +15,8 @@ use shop_orders::{NewOrder, Order, OrderDetails, OrderService, OrderServiceConfi
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::store::sqlite::SqliteProductStore;
 use shop_products::{
-    HoldLine, LocalCatalog, NewProduct, ProductDetails, ProductId, ProductRef, ProductService, ProductServiceConfig,
-    ProductStatus, ProductStore,
+    HoldLine, LocalCatalog, NewProduct, ProductDetails, ProductId, ProductRef, ProductService,
+    ProductServiceConfig, ProductStatus, ProductStore,
 };
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -37,7 +37,8 @@ fn settings() -> Result<Settings, Failure> {
         .map(|argument| argument.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
         .collect::<Option<_>>()
         .ok_or("arguments are NAME=VALUE")?;
-    let mut number = |name: &str, default: usize| given.remove(name).map_or(Ok(default), |value| value.parse());
+    let mut number =
+        |name: &str, default: usize| given.remove(name).map_or(Ok(default), |value| value.parse());
     let (products, callers) = (number("products", 1_000)?, number("callers", 8)?);
     let (orders, open) = (number("orders", 20_000)?, number("open", 0)?);
     let mut flag = |name: &str| given.remove(name).map_or(Ok(false), |value| value.parse());
@@ -127,7 +128,8 @@ async fn run(
             for n in 0..orders / callers {
                 let at = caller + n * callers;
                 // Scattered over the products, two different ones.
-                let (first, second) = (at.wrapping_mul(7_919) % ids.len(), (at.wrapping_mul(7_919) + 1) % ids.len());
+                let (first, second) =
+                    (at.wrapping_mul(7_919) % ids.len(), (at.wrapping_mul(7_919) + 1) % ids.len());
                 let line = |at: usize| HoldLine { product: ProductRef::Id(ids[at]), quantity: 1 };
                 let lines = vec![line(first), line(second)];
                 let new = NewOrder { lines, details: OrderDetails::default(), expected_total: None };

@@ -7,10 +7,10 @@ use shop_core::{CombinerGone, PageRequest};
 use shop_products::{HeldKey, HeldReservation, ReservationState, SettleAction, Settlement};
 use tokio::task::JoinSet;
 
+use crate::OrderError;
 use crate::ledger::{Command, Decided, Expire, Verdict};
 use crate::service::core::{Core, OWNER};
 use crate::settler::action_for;
-use crate::OrderError;
 
 impl Core {
     /// One round. For each held reservation the expired row is written unless there is a row; only then is it released,

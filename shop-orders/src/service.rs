@@ -72,7 +72,11 @@ impl OrderService {
     ///
     /// # Cancel safety
     /// A caller that goes away drops only the answer: the order is placed all the same, or refused.
-    pub async fn place(&self, new: NewOrder, keyed: Option<Keyed<Order>>) -> Result<Answered<Order>, OrderError> {
+    pub async fn place(
+        &self,
+        new: NewOrder,
+        keyed: Option<Keyed<Order>>,
+    ) -> Result<Answered<Order>, OrderError> {
         validate::new_order(&new)?;
         let idempotency = keyed.as_ref().map(|keyed| keyed.idempotency.clone());
         self.detached(idempotency, self.core.clone().place(new, keyed)).await
@@ -90,12 +94,17 @@ impl OrderService {
     ///
     /// # Errors
     /// [`OrderError::Invalid`] for a cursor of the other direction.
-    pub async fn list(&self, query: &OrderQuery, page: PageRequest<OrderKey>) -> Result<Page<Order>, OrderError> {
+    pub async fn list(
+        &self,
+        query: &OrderQuery,
+        page: PageRequest<OrderKey>,
+    ) -> Result<Page<Order>, OrderError> {
         if page.after.is_some_and(|key| key.ascending != query.ascending) {
             return Err(OrderError::invalid("/cursor", "invalid_cursor", "not a cursor of this list"));
         }
         let orders = self.core.store.orders(query, &page).await?;
-        let key = |order: &Order| OrderKey { ascending: query.ascending, placed_at: order.placed_at, id: order.id };
+        let key =
+            |order: &Order| OrderKey { ascending: query.ascending, placed_at: order.placed_at, id: order.id };
         Ok(Page::from_overread(orders, page.limit, key))
     }
 

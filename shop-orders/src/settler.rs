@@ -60,7 +60,8 @@ impl Core {
     async fn send(&self, open: &[OpenSettlement]) -> Result<(), OrderError> {
         let of_order = |action: &SettleAction| matches!(action, SettleAction::Fulfil);
         let fulfilled = open.iter().filter(|open| of_order(&open.settlement.action));
-        let mut shrinks = self.shrinks_of(fulfilled.map(|open| open.settlement.reservation_id).collect()).await?;
+        let mut shrinks =
+            self.shrinks_of(fulfilled.map(|open| open.settlement.reservation_id).collect()).await?;
         let mut others = Vec::with_capacity(open.len());
         for open in open {
             match &open.settlement.action {
@@ -87,7 +88,8 @@ impl Core {
             let order = order_of(&snapshot, id)?;
             let hold = order.holds.iter().find(|hold| hold.reservation_id == id)?;
             let lines = hold.quantities.iter();
-            let lines = lines.map(|(id, quantity)| ShrinkLine { product_id: *id, quantity: *quantity }).collect();
+            let lines =
+                lines.map(|(id, quantity)| ShrinkLine { product_id: *id, quantity: *quantity }).collect();
             let was_edited = order.version > 2;
             was_edited.then_some(Settlement { reservation_id: id, action: SettleAction::Shrink(lines) })
         };
@@ -107,7 +109,9 @@ impl Core {
         let odd = |(told, found): &(&Settlement, &SettleOutcome)| {
             let state = found.state;
             match told.action {
-                SettleAction::Commit => !matches!(state, Some(ReservationState::Held | ReservationState::Committed)),
+                SettleAction::Commit => {
+                    !matches!(state, Some(ReservationState::Held | ReservationState::Committed))
+                }
                 SettleAction::Fulfil => state != Some(ReservationState::Fulfilled),
                 SettleAction::Release => state != Some(ReservationState::Released),
                 SettleAction::Shrink(_) => false,
@@ -150,8 +154,10 @@ impl Core {
             %reservation_id, order_id = order_id.map(tracing::field::display), ?wanted, ?found,
             "products and orders disagree about a reservation"
         );
-        let found = found.map_or("unknown to products".to_owned(), |state| format!("{state:?}").to_lowercase());
-        let status = order.map_or("given up".to_owned(), |order| format!("{:?}", order.status).to_lowercase());
+        let found =
+            found.map_or("unknown to products".to_owned(), |state| format!("{state:?}").to_lowercase());
+        let status =
+            order.map_or("given up".to_owned(), |order| format!("{:?}", order.status).to_lowercase());
         let entry = InDoubt {
             kind: InDoubtKind::Mismatch,
             reservation_id,

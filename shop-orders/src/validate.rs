@@ -87,7 +87,8 @@ impl Faults {
         for (name, value) in entries.take(MAX_METADATA * 20) {
             let pointer = || format!("/metadata/{}", escaped(name));
             if !fits(name, 1, MAX_NAME) || name.chars().any(char::is_control) {
-                let detail = format!("the name must be 1 to {MAX_NAME} characters without control characters");
+                let detail =
+                    format!("the name must be 1 to {MAX_NAME} characters without control characters");
                 self.push(pointer(), "invalid_name", detail);
             }
             let Some(value) = value else { continue };
@@ -95,7 +96,11 @@ impl Faults {
                 self.push(pointer(), "invalid_length", format!("must be at most {MAX_VALUE} characters"));
             }
             if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-                self.push(pointer(), "control_character", "must not contain control characters but tabs and line ends");
+                self.push(
+                    pointer(),
+                    "control_character",
+                    "must not contain control characters but tabs and line ends",
+                );
             }
         }
     }
@@ -138,7 +143,8 @@ mod tests {
         let details = OrderDetails {
             customer_id: Some(String::new()),
             reference: Some("a\0b".into()),
-            metadata: [("a/b~".to_owned(), "\0".to_owned()), ("ok".to_owned(), "two\nlines".to_owned())].into(),
+            metadata: [("a/b~".to_owned(), "\0".to_owned()), ("ok".to_owned(), "two\nlines".to_owned())]
+                .into(),
         };
         let new = NewOrder { lines: vec![line(0), line(1), line(i64::MIN)], details, expected_total: None };
         assert_eq!(

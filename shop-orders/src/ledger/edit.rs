@@ -5,7 +5,9 @@ use shop_products::{HoldLine, ProductId, ProductRef, Reservation, SettleAction, 
 use super::lines::{Copied, priced};
 use super::place::copied;
 use super::{Edit, Ledger, Verdict};
-use crate::{EventType, Order, OrderDetails, OrderError, OrderHold, OrderPatch, OrderStatus, Outcome, validate};
+use crate::{
+    EventType, Order, OrderDetails, OrderError, OrderHold, OrderPatch, OrderStatus, Outcome, validate,
+};
 
 impl Ledger {
     /// Changes the order. Its stock changes by the difference: what grew is held by the edit's second reservation and is
@@ -30,7 +32,8 @@ impl Ledger {
             if target.growth(before) != held(edit.growth.as_ref()) || !target.unknown.is_empty() {
                 return Ok(Verdict::Stale);
             }
-            let products = asked.iter().map(|line| target.product(before, edit.growth.as_ref(), &line.product));
+            let products =
+                asked.iter().map(|line| target.product(before, edit.growth.as_ref(), &line.product));
             (order.lines, order.total) = priced(asked, &products.collect::<Result<Vec<_>, _>>()?)?;
             settlements = shrink(&mut order.holds, &target.quantities);
         }
@@ -135,7 +138,12 @@ impl<'a> Target<'a> {
     }
 
     /// A product that the order has keeps its copied name and price; a new one gets those of the hold.
-    fn product(&self, order: &Order, growth: Option<&Reservation>, product: &ProductRef) -> Result<Copied, OrderError> {
+    fn product(
+        &self,
+        order: &Order,
+        growth: Option<&Reservation>,
+        product: &ProductRef,
+    ) -> Result<Copied, OrderError> {
         let id = resolve(order, self.aliases, growth, product);
         let ordered = order.lines.iter().find(|line| Some(line.product_id) == id).map(|line| Copied {
             product_id: line.product_id,
@@ -145,7 +153,9 @@ impl<'a> Target<'a> {
         });
         let new = || growth?.lines.iter().find(|line| Some(line.product_id) == id).map(copied);
         let found = ordered.or_else(new);
-        found.ok_or_else(|| OrderError::Internal(format!("neither order nor reservation has {product}").into()))
+        found.ok_or_else(|| {
+            OrderError::Internal(format!("neither order nor reservation has {product}").into())
+        })
     }
 }
 
@@ -175,7 +185,9 @@ fn order_quantities(order: &Order) -> BTreeMap<ProductId, i64> {
 }
 
 fn held(growth: Option<&Reservation>) -> BTreeMap<ProductId, i64> {
-    growth.map(|growth| growth.lines.iter().map(|line| (line.product_id, line.quantity)).collect()).unwrap_or_default()
+    growth
+        .map(|growth| growth.lines.iter().map(|line| (line.product_id, line.quantity)).collect())
+        .unwrap_or_default()
 }
 
 /// Lowers the holds to what is wanted, the newest first, and says what products must be told: absolute targets, which
@@ -199,7 +211,10 @@ fn shrink(
             *quantity > 0
         });
         if changed {
-            let left = hold.quantities.iter().map(|(id, quantity)| ShrinkLine { product_id: *id, quantity: *quantity });
+            let left = hold
+                .quantities
+                .iter()
+                .map(|(id, quantity)| ShrinkLine { product_id: *id, quantity: *quantity });
             let left: Vec<ShrinkLine> = left.collect();
             let action = if left.is_empty() { SettleAction::Release } else { SettleAction::Shrink(left) };
             settlements.push((hold.reservation_id, action));

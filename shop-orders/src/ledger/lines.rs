@@ -22,7 +22,8 @@ pub(super) fn priced(asked: &[HoldLine], products: &[Copied]) -> Result<(Vec<Ord
     let mut sum = Money::from_minor(0, currency);
     let mut lines = Vec::with_capacity(asked.len());
     for (index, (asked, product)) in asked.iter().zip(products).enumerate() {
-        let too_much = |pointer: String| OrderError::invalid(&pointer, "out_of_range", "the total does not fit");
+        let too_much =
+            |pointer: String| OrderError::invalid(&pointer, "out_of_range", "the total does not fit");
         let total = product.unit_price.checked_mul(asked.quantity);
         let total = total.ok_or_else(|| too_much(format!("/lines/{index}/quantity")))?;
         sum = sum.checked_add(total).ok_or_else(|| too_much("/lines".into()))?;

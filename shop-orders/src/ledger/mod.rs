@@ -32,7 +32,8 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
         let placed = |decision: &&Decision| matches!(decision.outcome, Outcome::Placed(_));
-        let placed_keys = snapshot.decisions.values().filter(placed).filter_map(|decision| decision.key.clone()).collect();
+        let placed_keys =
+            snapshot.decisions.values().filter(placed).filter_map(|decision| decision.key.clone()).collect();
         Self {
             next_number: snapshot.first_number,
             placed_keys,
@@ -59,7 +60,9 @@ impl Ledger {
             Command::Edit(edit) => {
                 let verdict = self.edit(edit);
                 let given_up = match &edit.growth {
-                    Some(growth) if !matches!(&verdict, Ok(Verdict::Done(_))) => self.give_up(growth.id, None, 1),
+                    Some(growth) if !matches!(&verdict, Ok(Verdict::Done(_))) => {
+                        self.give_up(growth.id, None, 1)
+                    }
                     _ => None,
                 };
                 Decided { verdict, given_up }
@@ -79,7 +82,12 @@ impl Ledger {
 
     /// Writes the row that gives a reservation up, with its release, unless a row decided it already. `Some` if the
     /// reservation is given up, now or earlier.
-    fn give_up(&mut self, id: ReservationId, key: Option<&IdempotencyKey>, attempt: u32) -> Option<ReservationId> {
+    fn give_up(
+        &mut self,
+        id: ReservationId,
+        key: Option<&IdempotencyKey>,
+        attempt: u32,
+    ) -> Option<ReservationId> {
         match self.snapshot.decisions.get(&id).map(|decision| decision.outcome) {
             Some(Outcome::Placed(_)) => None,
             Some(Outcome::Expired) => Some(id),
@@ -100,7 +108,8 @@ impl Ledger {
 
     fn order_of_decision(&self, id: OrderId) -> Result<Box<Order>, OrderError> {
         let order = self.snapshot.orders.get(&id).cloned().map(Box::new);
-        order.ok_or_else(|| OrderError::Internal(format!("order {id} of a placed decision is missing").into()))
+        order
+            .ok_or_else(|| OrderError::Internal(format!("order {id} of a placed decision is missing").into()))
     }
 
     /// How a key answers, if it was used before.
@@ -126,7 +135,13 @@ impl Ledger {
         }
     }
 
-    fn write_decision(&mut self, id: ReservationId, key: Option<IdempotencyKey>, attempt: u32, outcome: Outcome) {
+    fn write_decision(
+        &mut self,
+        id: ReservationId,
+        key: Option<IdempotencyKey>,
+        attempt: u32,
+        outcome: Outcome,
+    ) {
         if let (Outcome::Placed(_), Some(key)) = (outcome, &key) {
             self.placed_keys.insert(key.clone());
         }

@@ -85,7 +85,10 @@ mod tests {
         let backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(100) };
         for (failures, full) in [(0, 10), (1, 20), (3, 80), (4, 100), (200, 100)] {
             let wait = backoff.wait(failures);
-            assert!(wait >= Duration::from_millis(full) / 2 && wait <= Duration::from_millis(full), "{wait:?}");
+            assert!(
+                wait >= Duration::from_millis(full) / 2 && wait <= Duration::from_millis(full),
+                "{wait:?}"
+            );
         }
     }
 }

@@ -94,7 +94,9 @@ impl Core {
         let release = [Settlement { reservation_id, action: SettleAction::Release }];
         match tokio::time::timeout(RELEASE_PATIENCE, self.catalog.settle(&release)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, %reservation_id, "not released at once; the outbox has it"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, %reservation_id, "not released at once; the outbox has it")
+            }
             Err(_) => tracing::debug!(%reservation_id, "not released in time; the outbox has it"),
         }
     }

@@ -86,7 +86,9 @@ impl Decider {
                     StoreErrorKind::Conflict if was_presumed => self.be_cautious(),
                     StoreErrorKind::Conflict => tokio::time::sleep(RACE_BACKOFF.wait(lost)).await,
                     StoreErrorKind::Unknown => match self.store.load(&footprint).await {
-                        Ok(snapshot) if is_there(&changes, &snapshot) => return Some(self.written(&changes, decided)),
+                        Ok(snapshot) if is_there(&changes, &snapshot) => {
+                            return Some(self.written(&changes, decided));
+                        }
                         _ => return Some(failed(commands, error)),
                     },
                     _ => return Some(failed(commands, error)),

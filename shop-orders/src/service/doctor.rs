@@ -38,7 +38,9 @@ impl Core {
                         "recovery writes the expired row, then releases it",
                     ),
                     Some(Outcome::Expired) => ("given up, and still held", "recovery releases it"),
-                    Some(Outcome::Placed(_)) => ("decided by an order, and still held", "recovery settles it"),
+                    Some(Outcome::Placed(_)) => {
+                        ("decided by an order, and still held", "recovery settles it")
+                    }
                 };
                 InDoubt {
                     kind: InDoubtKind::Held,
@@ -60,7 +62,8 @@ impl Core {
 
     async fn open_in_doubt(&self, found: &mut Vec<InDoubt>) -> Result<(), OrderError> {
         let (_, open) = self.store.open_settlements(MAX_SETTLEMENTS).await?;
-        let snapshot = self.decisions_of(open.iter().map(|open| open.settlement.reservation_id).collect()).await?;
+        let snapshot =
+            self.decisions_of(open.iter().map(|open| open.settlement.reservation_id).collect()).await?;
         found.extend(open.iter().map(|open| {
             let verb = match open.settlement.action {
                 SettleAction::Commit => "commit",

@@ -25,7 +25,9 @@ impl Core {
         for _ in 0..MAX_ROUNDS {
             let growth = match &patch.lines {
                 None => Growth::default(),
-                Some(lines) => growth_of(&self.editable(order_id, if_match.as_deref()).await?, lines, &aliases),
+                Some(lines) => {
+                    growth_of(&self.editable(order_id, if_match.as_deref()).await?, lines, &aliases)
+                }
             };
             let growth = if growth.lines.is_empty() {
                 None
@@ -34,8 +36,11 @@ impl Core {
                 Some(held.map_err(|error| of_lines(error, &growth.of_line))?)
             };
             // SKUs that turn out to be products that the order knows by another name.
-            let named: Vec<_> =
-                growth.iter().flat_map(|growth| &growth.lines).map(|line| (line.sku.clone(), line.product_id)).collect();
+            let named: Vec<_> = growth
+                .iter()
+                .flat_map(|growth| &growth.lines)
+                .map(|line| (line.sku.clone(), line.product_id))
+                .collect();
             let (if_match, patch) = (if_match.clone(), patch.clone());
             let edit = Edit { order_id, if_match, patch, growth, aliases: aliases.clone() };
             match self.decide(Command::Edit(edit)).await? {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use shop_core::idempotency::{Answered, IdempotencyKey, Keyed, Replay};
+use shop_core::idempotency::{Answered, IdempotencyKey, Keyed, Replay, StoredAnswer};
 use shop_products::{CatalogError, ReservationId};
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ const MAX_RELEASED: u32 = 8;
 
 /// What a key says before anything is held.
 enum Lookup {
-    Answered(Answered<Order>),
+    Answered(StoredAnswer),
     Attempt(u32),
 }
 
@@ -34,7 +34,7 @@ impl Core {
         for _ in 0..MAX_RELEASED {
             if let Some(keyed) = &keyed {
                 match self.look_up(keyed, attempt).await? {
-                    Lookup::Answered(answer) => return Ok(answer),
+                    Lookup::Answered(answer) => return Ok(Answered::Replayed(answer)),
                     Lookup::Attempt(next) => attempt = next,
                 }
             }
@@ -47,11 +47,16 @@ impl Core {
                     attempt = self.after_released(id, &keyed.idempotency.key, attempt).await?;
                     continue;
                 }
-                (Err(CatalogError::OtherLines), Some(keyed)) => return self.other_lines(keyed, attempt).await,
+                (Err(CatalogError::OtherLines), Some(keyed)) => {
+                    return self.other_lines(keyed, attempt).await;
+                }
                 (Err(error), _) => return Err(error.into()),
             };
             let order_id = OrderId::generate();
-            return match self.decide(Command::Place(Place { order_id, new, reservation, keyed, attempt })).await? {
+            return match self
+                .decide(Command::Place(Place { order_id, new, reservation, keyed, attempt }))
+                .await?
+            {
                 Verdict::Done(order) => Ok(Answered::Fresh(*order)),
                 Verdict::Replayed(answer) => Ok(Answered::Replayed(answer)),
                 other => Err(OrderError::Internal(format!("placing ended as {other:?}").into())),
@@ -67,16 +72,19 @@ impl Core {
         loop {
             let mut footprint = Footprint::default();
             footprint.keys.insert(request.key.clone());
-            footprint.reservations.extend((first..first + window).map(|n| reservation_of(SCOPE, &request.key, n)));
+            footprint
+                .reservations
+                .extend((first..first + window).map(|n| reservation_of(SCOPE, &request.key, n)));
             let found = self.lookups.submit(footprint).await?;
             let snapshot = found.map_err(|error| OrderError::of_store(&error))?;
             match snapshot.records.get(&request.key).map(|record| record.replay(request)) {
-                Some(Replay::Stored(answer)) => return Ok(Lookup::Answered(Answered::Replayed(answer))),
+                Some(Replay::Stored(answer)) => return Ok(Lookup::Answered(answer)),
                 Some(Replay::Mismatch) => return Err(OrderError::KeyReused),
                 None => {}
             }
             // An attempt whose row has lost its key is one whose record was purged: the key is free again.
-            let is_open = |n: &u32| !snapshot.decisions.contains_key(&reservation_of(SCOPE, &request.key, *n));
+            let is_open =
+                |n: &u32| !snapshot.decisions.contains_key(&reservation_of(SCOPE, &request.key, *n));
             if let Some(attempt) = (first..first + window).find(is_open) {
                 return Ok(Lookup::Attempt(attempt));
             }
@@ -101,7 +109,7 @@ impl Core {
     /// A keyed hold met a reservation of other lines: the key was used for something else, unless it is decided by now.
     async fn other_lines(&self, keyed: &Keyed<Order>, attempt: u32) -> Result<Answered<Order>, OrderError> {
         match self.look_up(keyed, attempt).await? {
-            Lookup::Answered(answer) => Ok(answer),
+            Lookup::Answered(answer) => Ok(Answered::Replayed(answer)),
             Lookup::Attempt(next) if next > attempt => Err(OrderError::NotPlaced),
             Lookup::Attempt(_) => Err(OrderError::KeyReused),
         }

@@ -45,7 +45,9 @@ impl Workers {
         }
         match tokio::time::timeout(LAST_SETTLEMENTS, core.settle_all()).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "settlements stay open; they are sent after the next start"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "settlements stay open; they are sent after the next start")
+            }
             Err(_) => tracing::warn!("settlements stay open; they are sent after the next start"),
         }
     }
@@ -63,7 +65,7 @@ async fn unless_stopped(stopped: &mut watch::Receiver<bool>, wait: impl Future<O
 
 async fn settling(core: Arc<Core>, mut stopped: watch::Receiver<bool>) {
     let config = core.config.clone();
-    let mut failures = 0;
+    let (mut failures, mut behind) = (0, false);
     loop {
         // Woken by a commit; and now and then all the same, for what a crashed instance left.
         let work = async {
@@ -72,25 +74,26 @@ async fn settling(core: Arc<Core>, mut stopped: watch::Receiver<bool>) {
                 () = tokio::time::sleep(config.recovery_interval) => {}
             }
         };
-        if failures == 0 && !unless_stopped(&mut stopped, work).await {
+        if failures > 0 {
+            let wait = tokio::time::sleep(config.settle_backoff.wait(failures - 1));
+            if !unless_stopped(&mut stopped, wait).await {
+                return;
+            }
+        } else if behind {
+            if *stopped.borrow() {
+                return;
+            }
+        } else if !unless_stopped(&mut stopped, work).await {
             return;
         }
         match core.settle_batch().await {
-            Ok(closed) => {
-                failures = 0;
-                if closed >= config.settle_batch {
-                    core.settlements.notify_one();
-                }
-            }
+            // A full batch: there is more, and it has gathered long enough.
+            Ok(closed) => (failures, behind) = (0, closed >= config.settle_batch),
             Err(error) => {
                 if failures % 20 == 0 {
                     tracing::warn!(%error, failures, "settlements are not acknowledged; they are sent again");
                 }
-                let wait = tokio::time::sleep(config.settle_backoff.wait(failures));
                 failures += 1;
-                if !unless_stopped(&mut stopped, wait).await {
-                    return;
-                }
             }
         }
     }
@@ -120,7 +123,9 @@ async fn housekeeping(core: Arc<Core>, mut stopped: watch::Receiver<bool>) {
         let (records, decisions) = (now.minus(core.config.record_ttl), now.minus(core.config.decision_ttl));
         loop {
             match core.store.purge(records, decisions, PURGE_BATCH).await {
-                Ok(gone) if gone >= PURGE_BATCH as u64 && !*stopped.borrow() => tokio::task::yield_now().await,
+                Ok(gone) if gone >= PURGE_BATCH as u64 && !*stopped.borrow() => {
+                    tokio::task::yield_now().await
+                }
                 Ok(_) => break,
                 Err(error) => {
                     tracing::warn!(error = %error.chain(), "housekeeping failed; it tries again");

@@ -143,7 +143,8 @@ impl OrderStore for MemoryOrderStore {
         let now = self.clock.now();
         let lapsed = now.minus(lease);
         let mut state = self.state();
-        let free = state.settlements.values_mut().filter(|open| open.claimed_at.is_none_or(|at| at <= lapsed));
+        let free =
+            state.settlements.values_mut().filter(|open| open.claimed_at.is_none_or(|at| at <= lapsed));
         let claim = |open: &mut Outgoing| {
             open.claimed_at = Some(now);
             open.open.clone()
@@ -180,9 +181,15 @@ impl OrderStore for MemoryOrderStore {
                 state.decisions.entry(id).and_modify(|decision| decision.key = None);
             }
         }
-        let is_old = |decision: &&Decision| decision.outcome == Outcome::Expired && decision.at < decisions_before;
-        let old: Vec<ReservationId> =
-            state.decisions.values().filter(is_old).take(limit).map(|decision| decision.reservation_id).collect();
+        let is_old =
+            |decision: &&Decision| decision.outcome == Outcome::Expired && decision.at < decisions_before;
+        let old: Vec<ReservationId> = state
+            .decisions
+            .values()
+            .filter(is_old)
+            .take(limit)
+            .map(|decision| decision.reservation_id)
+            .collect();
         for id in &old {
             let key = state.decisions.remove(id).and_then(|decision| decision.key);
             if let Some(of_key) = key.and_then(|key| state.of_key.get_mut(&key)) {
@@ -225,11 +232,16 @@ impl State {
             .records
             .iter()
             .all(|record| !self.records.contains_key(&record.key) && recorded.insert(&record.key));
-        if created && edited && decided && records { Ok(()) } else { Err(StoreError::conflict("commit orders")) }
+        if created && edited && decided && records {
+            Ok(())
+        } else {
+            Err(StoreError::conflict("commit orders"))
+        }
     }
 
     fn is_placed(&self, key: &IdempotencyKey) -> bool {
-        let mut decisions = self.of_key.get(key).into_iter().flatten().filter_map(|id| self.decisions.get(id));
+        let mut decisions =
+            self.of_key.get(key).into_iter().flatten().filter_map(|id| self.decisions.get(id));
         decisions.any(|decision| matches!(decision.outcome, Outcome::Placed(_)))
     }
 

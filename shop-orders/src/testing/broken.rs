@@ -112,8 +112,10 @@ impl OrderStore for BrokenStore {
         match self.breakage {
             Breakage::KeysPlaceTwice => {
                 let placed = |decision: &&crate::Decision| matches!(decision.outcome, Outcome::Placed(_));
-                let taken: Vec<_> = now.decisions.values().filter(placed).map(|decision| decision.key.clone()).collect();
-                for decision in changes.decisions.iter_mut().filter(|decision| taken.contains(&decision.key)) {
+                let taken: Vec<_> =
+                    now.decisions.values().filter(placed).map(|decision| decision.key.clone()).collect();
+                for decision in changes.decisions.iter_mut().filter(|decision| taken.contains(&decision.key))
+                {
                     decision.key = None;
                 }
                 changes.records.clear();
@@ -134,7 +136,8 @@ impl OrderStore for BrokenStore {
             }
             Breakage::LosesSettlements => changes.settlements.clear(),
             Breakage::NotAtomic => {
-                let first = ChangeSet { created: std::mem::take(&mut changes.created), ..ChangeSet::default() };
+                let first =
+                    ChangeSet { created: std::mem::take(&mut changes.created), ..ChangeSet::default() };
                 self.inner.commit(&first).await?;
             }
             Breakage::ReversesEvents => changes.events.reverse(),

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use shop_core::{Page, PageRequest, Timestamp};
 use shop_products::{
-    CatalogError, HeldKey, HeldReservation, HoldLine, HoldRequest, ProductCatalog, Reservation, SettleOutcome,
-    Settlement, StockCheck,
+    CatalogError, HeldKey, HeldReservation, HoldLine, HoldRequest, ProductCatalog, Reservation,
+    SettleOutcome, Settlement, StockCheck,
 };
 use tokio::sync::Semaphore;
 

@@ -7,7 +7,9 @@ use shop_core::{Currency, Money, Timestamp};
 use shop_products::{ProductId, ReservationId, SettleAction, Settlement};
 
 use crate::store::{ChangeSet, OrderEdit};
-use crate::{Decision, EventType, NewEvent, Order, OrderDetails, OrderHold, OrderId, OrderLine, OrderStatus, Outcome};
+use crate::{
+    Decision, EventType, NewEvent, Order, OrderDetails, OrderHold, OrderId, OrderLine, OrderStatus, Outcome,
+};
 
 pub(super) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_800_000_000_000 + millis)
@@ -95,12 +97,21 @@ pub(super) fn record(key: &IdempotencyKey, at: Timestamp) -> IdempotencyRecord {
     }
 }
 
-pub(super) fn expired(reservation_id: ReservationId, key: Option<&IdempotencyKey>, at: Timestamp) -> Decision {
+pub(super) fn expired(
+    reservation_id: ReservationId,
+    key: Option<&IdempotencyKey>,
+    at: Timestamp,
+) -> Decision {
     Decision { reservation_id, key: key.cloned(), attempt: 1, outcome: Outcome::Expired, at }
 }
 
 /// The next version of an order, changed, with its event.
-pub(super) fn changed(order: &Order, kind: EventType, at: Timestamp, change: impl FnOnce(&mut Order)) -> ChangeSet {
+pub(super) fn changed(
+    order: &Order,
+    kind: EventType,
+    at: Timestamp,
+    change: impl FnOnce(&mut Order),
+) -> ChangeSet {
     let mut next = order.clone();
     next.version += 1;
     next.updated_at = at;

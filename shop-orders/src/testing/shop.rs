@@ -9,16 +9,16 @@ use shop_core::page::Limit;
 use shop_core::{ManualClock, Money, PageRequest, Timestamp};
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::{
-    HoldLine, LocalCatalog, NewProduct, ProductCatalog, ProductDetails, ProductId, ProductRef, ProductService,
-    ProductServiceConfig, ProductStatus, Stock,
+    HoldLine, LocalCatalog, NewProduct, ProductCatalog, ProductDetails, ProductId, ProductRef,
+    ProductService, ProductServiceConfig, ProductStatus, Stock,
 };
 
 use super::catalog::FaultyCatalog;
 use super::sample::{at, key};
 use super::{FreshStore, OrderStoreFactory};
 use crate::{
-    Backoff, Event, NewOrder, Order, OrderDetails, OrderError, OrderId, OrderService, OrderServiceConfig, OrderStatus,
-    OrderStore,
+    Backoff, Event, NewOrder, Order, OrderDetails, OrderError, OrderId, OrderService, OrderServiceConfig,
+    OrderStatus, OrderStore,
 };
 
 pub(super) struct Shop {
@@ -65,7 +65,11 @@ impl Shop {
     }
 
     /// Another service of this shop's, over another store of the same data.
-    pub(super) fn service_over(&self, store: Arc<dyn OrderStore>, config: OrderServiceConfig) -> OrderService {
+    pub(super) fn service_over(
+        &self,
+        store: Arc<dyn OrderStore>,
+        config: OrderServiceConfig,
+    ) -> OrderService {
         OrderService::start(store, self.catalog.clone(), self.clock.clone(), config)
     }
 
@@ -120,7 +124,8 @@ impl Shop {
         let (open, _) = self.store.store.open_settlements(1).await.expect("open settlements");
         assert_eq!(open, 0, "nothing is left to settle");
         let end_of_time = Timestamp::from_millis(i64::MAX);
-        let held = self.other_catalog.held("orders", end_of_time, &PageRequest::default()).await.expect("held");
+        let held =
+            self.other_catalog.held("orders", end_of_time, &PageRequest::default()).await.expect("held");
         assert_eq!(held.data, vec![], "nothing is left held");
         let mut latest: BTreeMap<OrderId, Order> = BTreeMap::new();
         for event in self.all_events().await {
@@ -128,7 +133,8 @@ impl Shop {
             assert_eq!(event.order.version, before + 1, "every change of an order is in the log, once");
             latest.insert(event.order_id, event.order);
         }
-        let (mut allocated, mut shipped) = (BTreeMap::<ProductId, i64>::new(), BTreeMap::<ProductId, i64>::new());
+        let (mut allocated, mut shipped) =
+            (BTreeMap::<ProductId, i64>::new(), BTreeMap::<ProductId, i64>::new());
         for order in latest.values() {
             let sum = match order.status {
                 OrderStatus::Placed => &mut allocated,
@@ -154,7 +160,10 @@ pub(super) fn money(text: &str) -> Money {
 }
 
 pub(super) fn lines(lines: &[(ProductId, i64)]) -> Vec<HoldLine> {
-    lines.iter().map(|(id, quantity)| HoldLine { product: ProductRef::Id(*id), quantity: *quantity }).collect()
+    lines
+        .iter()
+        .map(|(id, quantity)| HoldLine { product: ProductRef::Id(*id), quantity: *quantity })
+        .collect()
 }
 
 pub(super) fn new(of: &[(ProductId, i64)]) -> NewOrder {

@@ -45,7 +45,15 @@ impl From<&Order> for Body {
         let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
         let lines = order.lines.iter().map(|line| {
             let (sku, name) = (line.sku.clone(), line.name.clone());
-            Line(line.line, line.product_id.0, sku, name, line.unit_price.minor(), line.quantity, line.total.minor())
+            Line(
+                line.line,
+                line.product_id.0,
+                sku,
+                name,
+                line.unit_price.minor(),
+                line.quantity,
+                line.total.minor(),
+            )
         });
         let holds = order.holds.iter().map(|hold| {
             let quantities = hold.quantities.iter().map(|(id, quantity)| (id.0, *quantity)).collect();
@@ -79,15 +87,18 @@ impl Body {
         let currency = Currency::from_code(&self.currency)?;
         let money = |minor| Money::from_minor(minor, currency);
         let at = |millis: Option<i64>| millis.map(Timestamp::from_millis);
-        let lines = self.lines.into_iter().map(|Line(line, product, sku, name, unit_price, quantity, total)| OrderLine {
-            line,
-            product_id: ProductId(product),
-            sku,
-            name,
-            unit_price: money(unit_price),
-            quantity,
-            total: money(total),
-        });
+        let lines =
+            self.lines.into_iter().map(|Line(line, product, sku, name, unit_price, quantity, total)| {
+                OrderLine {
+                    line,
+                    product_id: ProductId(product),
+                    sku,
+                    name,
+                    unit_price: money(unit_price),
+                    quantity,
+                    total: money(total),
+                }
+            });
         let holds = self.holds.into_iter().map(|(reservation, quantities)| OrderHold {
             reservation_id: ReservationId(reservation),
             quantities: quantities.into_iter().map(|(id, quantity)| (ProductId(id), quantity)).collect(),

@@ -182,3 +182,45 @@ impl OrderStore for SqliteOrderStore {
         self.db.ping().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OrderStatus;
+    use shop_core::Timestamp;
+
+    #[tokio::test]
+    async fn a_page_is_a_walk_along_an_index_whatever_the_filter() {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            SqliteOrderStore::connect(folder.path().join("orders.db").to_str().unwrap()).await.unwrap();
+        let at = Timestamp::from_millis(1);
+        let after = Some(OrderKey { ascending: false, placed_at: at, id: OrderId::generate() });
+        let text = || Some("x".to_owned());
+        let all = OrderQuery::default();
+        let queries = [
+            all.clone(),
+            OrderQuery { placed_after: Some(at), placed_before: Some(at), ..all.clone() },
+            OrderQuery { status: Some(OrderStatus::Placed), ..all.clone() },
+            OrderQuery { customer_id: text(), status: Some(OrderStatus::Placed), ..all.clone() },
+            OrderQuery { reference: text(), customer_id: text(), ..all },
+        ];
+        for query in queries {
+            for ascending in [false, true] {
+                for after in [None, after] {
+                    let query = OrderQuery { ascending, ..query.clone() };
+                    let page = PageRequest { after, ..PageRequest::default() };
+                    let plan = read::orders_as("EXPLAIN QUERY PLAN SELECT body FROM orders", &query, &page);
+                    let plan = store.db.read("explain", plan).await.unwrap();
+                    let steps: Vec<String> = plan.iter().map(|step| step.get(3)).collect();
+                    assert!(steps.len() == 1 && steps[0].contains("USING INDEX"), "{query:?}: {steps:?}");
+                    if after.is_some() {
+                        let from_the_key =
+                            if ascending { "(placed_at,id)>(?,?)" } else { "(placed_at,id)<(?,?)" };
+                        assert!(steps[0].contains(from_the_key) || query.placed_after.is_some(), "{steps:?}");
+                    }
+                }
+            }
+        }
+    }
+}

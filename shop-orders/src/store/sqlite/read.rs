@@ -53,8 +53,13 @@ pub(super) fn load(footprint: &Footprint) -> StoreResult<Query> {
 }
 
 pub(super) fn snapshot(rows: &[SqliteRow], now: Timestamp) -> StoreResult<Snapshot> {
-    let mut snapshot =
-        Snapshot { now, orders: HashMap::new(), records: HashMap::new(), decisions: HashMap::new(), first_number: 1 };
+    let mut snapshot = Snapshot {
+        now,
+        orders: HashMap::new(),
+        records: HashMap::new(),
+        decisions: HashMap::new(),
+        first_number: 1,
+    };
     for found in rows {
         match row::column::<i64>(found, 0)? {
             NUMBER => snapshot.first_number = row::unsigned(found, 1)?,
@@ -82,7 +87,11 @@ fn put(snapshot: &mut Snapshot, order: Order) {
 
 /// A page: a walk along the index of the narrowest filter, from the key on.
 pub(super) fn orders(query: &OrderQuery, page: &PageRequest<OrderKey>) -> Query {
-    let mut sql = Query::new("SELECT body FROM orders");
+    orders_as("SELECT body FROM orders", query, page)
+}
+
+pub(super) fn orders_as(select: &'static str, query: &OrderQuery, page: &PageRequest<OrderKey>) -> Query {
+    let mut sql = Query::new(select);
     narrow(&mut sql, query);
     let (after, order) = if query.ascending {
         (" AND (placed_at, id) > (?, ?)", " ORDER BY placed_at, id LIMIT ?")

@@ -53,9 +53,20 @@ pub(super) fn statement(changes: &ChangeSet, now: Timestamp) -> StoreResult<Quer
         Ok((hex(decision.reservation_id.0), key, decision.attempt, order, decision.at.as_millis()))
     })?);
     statement.bind(rows(&changes.created, |_, order| {
-        let (status, placed, deleted) = (status_code(order.status), order.placed_at.as_millis(), is_deleted(order));
+        let (status, placed, deleted) =
+            (status_code(order.status), order.placed_at.as_millis(), is_deleted(order));
         let (customer, reference) = (&order.details.customer_id, &order.details.reference);
-        Ok((order.number, hex(order.id.0), order.version, status, placed, customer, reference, deleted, body(order)?))
+        Ok((
+            order.number,
+            hex(order.id.0),
+            order.version,
+            status,
+            placed,
+            customer,
+            reference,
+            deleted,
+            body(order)?,
+        ))
     })?);
     statement.bind(rows(&changes.edited, |_, edit| Ok(hex(edit.order.id.0)))?);
     statement.bind(rows(&changes.edited, |_, edit| {
@@ -63,7 +74,17 @@ pub(super) fn statement(changes: &ChangeSet, now: Timestamp) -> StoreResult<Quer
         let (status, deleted) = (status_code(order.status), is_deleted(order));
         let (customer, reference) = (&order.details.customer_id, &order.details.reference);
         let expected = edit.expected_version;
-        Ok((order.number, hex(order.id.0), expected, order.version, status, customer, reference, deleted, body(order)?))
+        Ok((
+            order.number,
+            hex(order.id.0),
+            expected,
+            order.version,
+            status,
+            customer,
+            reference,
+            deleted,
+            body(order)?,
+        ))
     })?);
     statement.bind(i64::try_from(changes.edited.len()).unwrap_or(i64::MAX));
     // The last event of an order in this change set shares the order's body, if it is the order as it is now.
@@ -124,9 +145,8 @@ fn rows<'a, T, R: Serialize>(
         serde_json::to_writer(&mut text, &row(place, of)?).map_err(unwritable)?;
     }
     text.push(b']');
-    let text = String::from_utf8(text).map_err(|error| {
-        StoreError::new(StoreErrorKind::Internal, "write orders").with_source(error)
-    })?;
+    let text = String::from_utf8(text)
+        .map_err(|error| StoreError::new(StoreErrorKind::Internal, "write orders").with_source(error))?;
     Ok(Some(text))
 }
 

@@ -24,7 +24,10 @@ pub async fn a_fresh_store_is_empty(factory: &dyn OrderStoreFactory) {
     assert!(snapshot.orders.is_empty() && snapshot.records.is_empty() && snapshot.decisions.is_empty());
     assert_eq!(snapshot.first_number, 1);
     assert_eq!(snapshot.now, at(0), "the store goes by its clock");
-    assert_eq!(fresh.store.orders(&OrderQuery::default(), &PageRequest::default()).await.expect("list"), vec![]);
+    assert_eq!(
+        fresh.store.orders(&OrderQuery::default(), &PageRequest::default()).await.expect("list"),
+        vec![]
+    );
     assert_eq!(fresh.store.events(None, 0, 10).await.expect("events"), vec![]);
     assert_eq!(fresh.store.open_settlements(10).await.expect("open"), (0, vec![]));
     assert_eq!(fresh.store.claim_settlements(Duration::from_secs(1), 10).await.expect("claim"), vec![]);
@@ -44,7 +47,11 @@ pub async fn what_was_committed_is_there(factory: &dyn OrderStoreFactory) {
         assert_eq!(snapshot.decisions.values().collect::<Vec<_>>(), vec![&written.decisions[0]]);
         let snapshot = load(store, Footprint { keys: [key.clone()].into(), ..Footprint::default() }).await;
         assert_eq!(snapshot.records.values().collect::<Vec<_>>(), vec![&written.records[0]]);
-        assert_eq!(snapshot.decisions.values().collect::<Vec<_>>(), vec![&written.decisions[0]], "by its key");
+        assert_eq!(
+            snapshot.decisions.values().collect::<Vec<_>>(),
+            vec![&written.decisions[0]],
+            "by its key"
+        );
         assert_eq!(found(store, &order).await.as_ref(), Some(&order));
         let (open, settlements) = store.open_settlements(10).await.expect("open");
         assert_eq!(open, 1, "the settlement is in the outbox");
@@ -70,9 +77,11 @@ pub async fn what_was_committed_is_there(factory: &dyn OrderStoreFactory) {
 /// Whatever a text may hold comes back as it was: quotes, escapes, other scripts, no text at all.
 pub async fn odd_texts_come_back_as_they_were(factory: &dyn OrderStoreFactory) {
     let (fresh, _) = fresh(factory).await;
-    let odd = ["", "'; DROP TABLE orders; --", "\"\\\n\t", "日本語 🎁 é\u{301}", "null", "$[0]", "%_", "{\"a\":1}"];
+    let odd =
+        ["", "'; DROP TABLE orders; --", "\"\\\n\t", "日本語 🎁 é\u{301}", "null", "$[0]", "%_", "{\"a\":1}"];
     let mut order = with_details(order(1, at(0)), "o'Brien \"x\" \\ 🎁", "null");
-    order.details.metadata = odd.iter().enumerate().map(|(n, text)| (format!("k{n} {text}"), (*text).to_owned())).collect();
+    order.details.metadata =
+        odd.iter().enumerate().map(|(n, text)| (format!("k{n} {text}"), (*text).to_owned())).collect();
     order.lines[0].name = "Ünïcode 'quoted' \"name\" \\u0041".to_owned();
     let other = with_details(crate::testing::sample::order(2, at(1)), "o", "null ");
     let batch = ChangeSet { created: vec![order.clone(), other.clone()], ..ChangeSet::default() };
@@ -111,13 +120,18 @@ pub async fn an_edit_expects_its_version(factory: &dyn OrderStoreFactory) {
     let shipped = ship.edited[0].order.clone();
     let cancel = changed(&first, EventType::Cancelled, at(2), |order| order.status = OrderStatus::Cancelled);
     assert_conflict(fresh.other.commit(&cancel).await, "an old version");
-    let mut ahead = changed(&shipped, EventType::Cancelled, at(2), |order| order.status = OrderStatus::Cancelled);
+    let mut ahead =
+        changed(&shipped, EventType::Cancelled, at(2), |order| order.status = OrderStatus::Cancelled);
     ahead.edited[0].expected_version = 3;
     assert_conflict(fresh.store.commit(&ahead).await, "a version that is not there yet");
     let missing = changed(&never, EventType::Shipped, at(2), |_| {});
     assert_conflict(fresh.store.commit(&missing).await, "an order that is not there");
     assert_eq!(found(&fresh.store, &first).await, Some(shipped));
-    assert_eq!(fresh.store.events(None, 0, 10).await.expect("events").len(), 2, "a refused edit logs nothing");
+    assert_eq!(
+        fresh.store.events(None, 0, 10).await.expect("events").len(),
+        2,
+        "a refused edit logs nothing"
+    );
 }
 
 /// The first decision of a reservation stands: nobody places an order with one that was given up, or the other way round.
@@ -196,7 +210,8 @@ pub async fn a_change_set_is_atomic(factory: &dyn OrderStoreFactory) {
         edit.edited[0].expected_version = 7;
         edit
     };
-    let conflicts: [(&str, fn(&mut ChangeSet, &ChangeSet, &ChangeSet)); 5] = [
+    type Conflict = fn(&mut ChangeSet, &ChangeSet, &ChangeSet);
+    let conflicts: [(&str, Conflict); 5] = [
         ("created", |changes, there, _| changes.created.push(there.created[0].clone())),
         ("edited", |changes, _, stale| changes.edited.extend(stale.edited.clone())),
         ("decisions", |changes, there, _| changes.decisions.extend(there.decisions.clone())),
@@ -256,7 +271,9 @@ pub async fn a_batch_may_be_large(factory: &dyn OrderStoreFactory) {
     fresh.store.commit(&batch).await.expect("commit");
     let edits: Vec<ChangeSet> = orders
         .iter()
-        .map(|order| changed(order, EventType::Shipped, at(1_000), |order| order.status = OrderStatus::Shipped))
+        .map(|order| {
+            changed(order, EventType::Shipped, at(1_000), |order| order.status = OrderStatus::Shipped)
+        })
         .collect();
     let mut ship = ChangeSet::default();
     for edit in &edits {
@@ -330,7 +347,11 @@ pub async fn a_dropped_commit_leaves_the_store_usable(factory: &dyn OrderStoreFa
     }
     let last = order(100, at(1));
     fresh.store.commit(&placed(&last, None)).await.expect("the store still commits");
-    fresh.other.commit(&changed(&last, EventType::Edited, at(2), |_| {})).await.expect("and so does another instance");
+    fresh
+        .other
+        .commit(&changed(&last, EventType::Edited, at(2), |_| {}))
+        .await
+        .expect("and so does another instance");
     let events = fresh.store.events(None, 0, 100).await.expect("events");
     let listed = fresh.store.count_orders(&OrderQuery::default()).await.expect("count");
     // Each dropped commit was written whole or not at all.

@@ -24,7 +24,8 @@ pub async fn events_keep_their_order_and_their_state(factory: &dyn OrderStoreFac
     cancelled.deleted_at = None;
     delete.events.insert(0, event(EventType::Cancelled, &cancelled));
     fresh.other.commit(&delete).await.expect("commit");
-    let edit = changed(&second, EventType::Edited, at(4), |order| order.details.reference = Some("new".to_owned()));
+    let edit =
+        changed(&second, EventType::Edited, at(4), |order| order.details.reference = Some("new".to_owned()));
     fresh.store.commit(&edit).await.expect("commit");
     let edited = edit.edited[0].order.clone();
     let ship = changed(&edited, EventType::Shipped, at(5), |order| order.status = OrderStatus::Shipped);

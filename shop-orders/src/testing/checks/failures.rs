@@ -19,7 +19,8 @@ async fn crashed_after_the_hold(
     shop: &Shop,
     product: shop_products::ProductId,
     key: &'static str,
-) -> (Arc<Gate>, tokio::task::JoinHandle<Result<shop_core::idempotency::Answered<crate::Order>, OrderError>>) {
+) -> (Arc<Gate>, tokio::task::JoinHandle<Result<shop_core::idempotency::Answered<crate::Order>, OrderError>>)
+{
     let gate = Gate::closed();
     shop.catalog.at_hold(Fault::HeldUpAfter(gate.clone()));
     let orders = shop.orders.clone();
@@ -96,7 +97,10 @@ pub async fn row_07_an_unknown_commit_is_read_again(factory: &dyn OrderStoreFact
 
     next(CommitFault::LostCall);
     let unclear = service.place(new(&[(product, 1)]), Some(keyed("b", "one"))).await;
-    assert!(matches!(&unclear, Err(error @ OrderError::Unavailable(_)) if error.is_retryable()), "{unclear:?}");
+    assert!(
+        matches!(&unclear, Err(error @ OrderError::Unavailable(_)) if error.is_retryable()),
+        "{unclear:?}"
+    );
     next(CommitFault::LostCall);
     let without_key = service.place(new(&[(product, 1)]), None).await;
     assert!(matches!(without_key, Err(OrderError::Unavailable(_))), "{without_key:?}");
@@ -128,7 +132,10 @@ pub async fn row_09_settlements_may_be_lost_repeated_and_late(factory: &dyn Orde
     shop.orders.settle_now().await.expect("settling");
     fresh(shop.orders.cancel(orders[0].id, None, None).await);
     fresh(shop.orders.ship(orders[1].id, None, None).await);
-    shop.orders.edit(orders[2].id, None, OrderPatch { lines: Some(lines(&[(product, 2)])), ..OrderPatch::default() }).await.expect("edit");
+    shop.orders
+        .edit(orders[2].id, None, OrderPatch { lines: Some(lines(&[(product, 2)])), ..OrderPatch::default() })
+        .await
+        .expect("edit");
     shop.orders.settle_now().await.expect("settling");
     // Everything that was ever sent, once more: as it was, then the other way round, then what was first last.
     let mut told = shop.catalog.told();
@@ -142,7 +149,10 @@ pub async fn row_09_settlements_may_be_lost_repeated_and_late(factory: &dyn Orde
     let order = shop.place(&[(product, 5)]).await;
     let reservation_id = order.holds[0].reservation_id;
     fresh(shop.orders.cancel(order.id, None, None).await);
-    shop.catalog.settle(&[Settlement { reservation_id, action: SettleAction::Release }]).await.expect("settled");
+    shop.catalog
+        .settle(&[Settlement { reservation_id, action: SettleAction::Release }])
+        .await
+        .expect("settled");
     shop.assert_sound().await;
     assert_eq!((shop.stock(product).await.on_hand, shop.stock(product).await.allocated), (95, 7));
 }
@@ -179,7 +189,10 @@ pub async fn row_12_unreachable_products_leave_nothing(factory: &dyn OrderStoreF
     let placed = shop.place(&[(product, 1)]).await;
     shop.catalog.set_down(true);
     let down = shop.orders.place(new(&[(product, 1)]), Some(keyed("k", "one"))).await;
-    assert!(matches!(&down, Err(error @ OrderError::ProductsUnavailable) if error.is_retryable()), "{down:?}");
+    assert!(
+        matches!(&down, Err(error @ OrderError::ProductsUnavailable) if error.is_retryable()),
+        "{down:?}"
+    );
     shop.orders.settle_now().await.expect_err("products are down");
     fresh(shop.orders.cancel(placed.id, None, None).await);
     shop.catalog.set_down(false);
@@ -230,7 +243,8 @@ pub async fn the_workers_settle_and_recover_by_themselves(factory: &dyn OrderSto
         settle_backoff: Backoff { first: soon, most: soon },
         ..OrderServiceConfig::default()
     };
-    let working = OrderService::start(shop.store.other.clone(), shop.other_catalog.clone(), shop.clock.clone(), eager);
+    let working =
+        OrderService::start(shop.store.other.clone(), shop.other_catalog.clone(), shop.clock.clone(), eager);
     shop.other_catalog.at_settle(Fault::LostCall);
     shop.other_catalog.at_settle(Fault::LostAnswer);
     fresh(working.place(new(&[(product, 2)]), Some(keyed("old", "two"))).await);
@@ -241,8 +255,10 @@ pub async fn the_workers_settle_and_recover_by_themselves(factory: &dyn OrderSto
             let far = Timestamp::from_millis(i64::MAX);
             let held = shop.catalog.held("orders", far, &PageRequest::default()).await.expect("held");
             let (open, _) = shop.store.store.open_settlements(1).await.expect("open");
-            let footprint =
-                crate::store::Footprint { keys: ["old".parse().expect("a key")].into(), ..Default::default() };
+            let footprint = crate::store::Footprint {
+                keys: ["old".parse().expect("a key")].into(),
+                ..Default::default()
+            };
             let records = shop.store.store.load(&footprint).await.expect("load").records.len();
             if held.data.is_empty() && open == 0 && records == 0 {
                 break;
@@ -250,7 +266,9 @@ pub async fn the_workers_settle_and_recover_by_themselves(factory: &dyn OrderSto
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), settled).await.expect("the workers settle, recover and keep house");
+    tokio::time::timeout(Duration::from_secs(20), settled)
+        .await
+        .expect("the workers settle, recover and keep house");
     working.shutdown().await;
     assert_eq!(shop.stock(product).await.allocated, 2);
     shop.assert_sound().await;
@@ -273,7 +291,10 @@ pub async fn shutdown_sends_what_is_open(factory: &dyn OrderStoreFactory) {
     fresh(flow.await.expect("no panic"));
     assert_eq!(shop.store.store.open_settlements(1).await.expect("open").0, 0);
     let refused = shop.orders.place(new(&[(product, 1)]), None).await;
-    assert!(matches!(&refused, Err(error @ OrderError::Unavailable(_)) if error.is_retryable()), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(error @ OrderError::Unavailable(_)) if error.is_retryable()),
+        "{refused:?}"
+    );
     shop.orders.shutdown().await;
     shop.assert_sound().await;
 }
@@ -304,7 +325,10 @@ pub async fn the_doctor_explains_what_is_not_settled(factory: &dyn OrderStoreFac
     // Somebody releases what an order has: nothing repeats that away, so it is told.
     let robbed = fresh(shop.other.place(new(&[(product, 3)]), None).await);
     let reservation_id = robbed.holds[0].reservation_id;
-    shop.catalog.settle(&[Settlement { reservation_id, action: SettleAction::Release }]).await.expect("settled");
+    shop.catalog
+        .settle(&[Settlement { reservation_id, action: SettleAction::Release }])
+        .await
+        .expect("settled");
     shop.other.settle_now().await.expect("settling");
     let found = shop.other.doctor().await.expect("doctor");
     assert_eq!(found.len(), 1, "{found:?}");

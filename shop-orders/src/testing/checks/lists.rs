@@ -48,7 +48,8 @@ pub async fn lists_narrow_down(factory: &dyn OrderStoreFactory) {
         let placed_at = at(n.cast_signed() * 10);
         let order = with_details(order(n + 1, placed_at), &format!("c-{}", n % 3), &format!("r-{}", n % 4));
         fresh.store.commit(&placed(&order, None)).await.expect("commit");
-        let status = [OrderStatus::Placed, OrderStatus::Shipped, OrderStatus::Cancelled][usize::try_from(n / 4).expect("small")];
+        let status = [OrderStatus::Placed, OrderStatus::Shipped, OrderStatus::Cancelled]
+            [usize::try_from(n / 4).expect("small")];
         if status != OrderStatus::Placed {
             let next = changed(&order, EventType::Edited, placed_at, |order| order.status = status);
             fresh.store.commit(&next).await.expect("commit");
@@ -65,7 +66,15 @@ pub async fn lists_narrow_down(factory: &dyn OrderStoreFactory) {
         (OrderQuery { customer_id: customer(), ..all.clone() }, vec![2, 5, 8, 11]),
         (OrderQuery { reference: Some("r-3".to_owned()), ..all.clone() }, vec![4, 8, 12]),
         (OrderQuery { placed_after, placed_before, ..all.clone() }, vec![4, 5, 6, 7, 8, 9]),
-        (OrderQuery { customer_id: customer(), status: Some(OrderStatus::Shipped), placed_before, ..all.clone() }, vec![5, 8]),
+        (
+            OrderQuery {
+                customer_id: customer(),
+                status: Some(OrderStatus::Shipped),
+                placed_before,
+                ..all.clone()
+            },
+            vec![5, 8],
+        ),
         (OrderQuery { reference: Some("r-3".to_owned()), customer_id: customer(), ..all.clone() }, vec![8]),
         (OrderQuery { status: Some(OrderStatus::Delivered), ..all }, vec![]),
     ];
@@ -78,7 +87,11 @@ pub async fn lists_narrow_down(factory: &dyn OrderStoreFactory) {
             }
             let listed = walk(&*fresh.other, &query, 2, async |_| {}).await;
             assert_eq!(numbers(&listed), expected, "{query:?}");
-            assert_eq!(fresh.store.count_orders(&query).await.expect("count") as usize, expected.len(), "{query:?}");
+            assert_eq!(
+                fresh.store.count_orders(&query).await.expect("count") as usize,
+                expected.len(),
+                "{query:?}"
+            );
         }
     }
 }
@@ -86,7 +99,8 @@ pub async fn lists_narrow_down(factory: &dyn OrderStoreFactory) {
 /// Both directions show the same orders; those of one moment are sorted by id.
 pub async fn lists_go_both_ways(factory: &dyn OrderStoreFactory) {
     let (fresh, _) = fresh(factory).await;
-    let mut orders: Vec<Order> = (1..=30).map(|number| order(number, at(i64::try_from(number).expect("small") / 10))).collect();
+    let mut orders: Vec<Order> =
+        (1..=30).map(|number| order(number, at(i64::try_from(number).expect("small") / 10))).collect();
     for order in &orders {
         fresh.store.commit(&placed(order, None)).await.expect("commit");
     }
@@ -106,14 +120,19 @@ pub async fn a_page_tells_whether_there_is_more(factory: &dyn OrderStoreFactory)
     }
     for (rows, read) in [(1, 2), (2, 3), (3, 3), (4, 3)] {
         let page = PageRequest { limit: limit(rows), after: None };
-        assert_eq!(fresh.store.orders(&OrderQuery::default(), &page).await.expect("list").len(), read, "limit {rows}");
+        assert_eq!(
+            fresh.store.orders(&OrderQuery::default(), &page).await.expect("list").len(),
+            read,
+            "limit {rows}"
+        );
     }
 }
 
 /// Rows inserted, changed and deleted while a list is walked shift no other row.
 pub async fn rows_inserted_meanwhile_shift_nothing(factory: &dyn OrderStoreFactory) {
     let (fresh, _) = fresh(factory).await;
-    let orders: Vec<Order> = (1..=20).map(|number| order(number, at(i64::try_from(number).expect("small") * 10))).collect();
+    let orders: Vec<Order> =
+        (1..=20).map(|number| order(number, at(i64::try_from(number).expect("small") * 10))).collect();
     for order in &orders {
         fresh.store.commit(&placed(order, None)).await.expect("commit");
     }
@@ -121,7 +140,8 @@ pub async fn rows_inserted_meanwhile_shift_nothing(factory: &dyn OrderStoreFacto
     let seen = walk(&*fresh.other, &OrderQuery::default(), 3, async |round| {
         // One newer than all, one older than all; one of those already seen is changed, another deleted.
         let number = 100 + 2 * round as u64;
-        let new = [order(number, at(1_000 + i64::try_from(round).expect("small"))), order(number + 1, at(-1))];
+        let new =
+            [order(number, at(1_000 + i64::try_from(round).expect("small"))), order(number + 1, at(-1))];
         for order in new {
             store.commit(&placed(&order, None)).await.expect("commit");
         }

@@ -47,5 +47,8 @@ async fn load(store: &Arc<dyn OrderStore>, footprint: Footprint) -> Snapshot {
 
 /// The order as the store has it.
 async fn found(store: &Arc<dyn OrderStore>, order: &Order) -> Option<Order> {
-    load(store, Footprint { orders: [order.id].into(), ..Footprint::default() }).await.orders.remove(&order.id)
+    load(store, Footprint { orders: [order.id].into(), ..Footprint::default() })
+        .await
+        .orders
+        .remove(&order.id)
 }

@@ -26,14 +26,18 @@ pub async fn an_edit_takes_and_gives_the_difference(factory: &dyn OrderStoreFact
     shop.products.edit(&ProductRef::Id(a), None, ProductEditRequest::Patch(dearer)).await.expect("edit");
 
     // More of one, some of another.
-    let edited = shop.orders.edit(order.id, Some(vec![1]), to_lines(lines(&[(a, 6), (b, 1)]))).await.expect("edit");
+    let edited =
+        shop.orders.edit(order.id, Some(vec![1]), to_lines(lines(&[(a, 6), (b, 1)]))).await.expect("edit");
     assert_eq!((edited.version, edited.total), (2, money("11.00 EUR")), "A keeps its price, B has its own");
     assert_eq!(held(&edited), [vec![4], vec![2, 1]], "what grew is a second reservation");
     assert_eq!((shop.stock(a).await.allocated, shop.stock(b).await.allocated), (6, 1));
     // Both ways at once; the newest reservation gives first.
     let edited = shop.orders.edit(order.id, None, to_lines(lines(&[(b, 3), (a, 3)]))).await.expect("edit");
     assert_eq!((edited.version, edited.total), (3, money("18.00 EUR")));
-    assert_eq!(edited.lines.iter().map(|line| (line.line, line.product_id)).collect::<Vec<_>>(), [(1, b), (2, a)]);
+    assert_eq!(
+        edited.lines.iter().map(|line| (line.line, line.product_id)).collect::<Vec<_>>(),
+        [(1, b), (2, a)]
+    );
     shop.orders.settle_now().await.expect("settling");
     assert_eq!((shop.stock(a).await.allocated, shop.stock(b).await.allocated), (3, 3));
     shop.assert_sound().await;
@@ -55,9 +59,14 @@ pub async fn a_refused_edit_changes_nothing(factory: &dyn OrderStoreFactory) {
     let a = shop.product("A", "1.00 EUR", 5).await;
     let b = shop.product("B", "100 JPY", 5).await;
     let order = shop.place(&[(a, 2)]).await;
-    let edit = async |if_match: Option<Vec<u64>>, of: Vec<HoldLine>| shop.orders.edit(order.id, if_match, to_lines(of)).await;
+    let edit = async |if_match: Option<Vec<u64>>, of: Vec<HoldLine>| {
+        shop.orders.edit(order.id, if_match, to_lines(of)).await
+    };
     let short = edit(None, lines(&[(a, 6)])).await;
-    assert!(matches!(&short, Err(OrderError::InsufficientStock(lines)) if lines[0].requested == 4), "{short:?}");
+    assert!(
+        matches!(&short, Err(OrderError::InsufficientStock(lines)) if lines[0].requested == 4),
+        "{short:?}"
+    );
     let stale = edit(Some(vec![7, 8]), lines(&[(a, 3)])).await;
     assert!(matches!(stale, Err(OrderError::VersionMismatch { current: 1 })), "{stale:?}");
     let mixed = edit(None, lines(&[(a, 2), (b, 1)])).await;
@@ -71,7 +80,10 @@ pub async fn a_refused_edit_changes_nothing(factory: &dyn OrderStoreFactory) {
     shop.assert_sound().await;
     assert_eq!(shop.orders.get(order.id).await.expect("there"), order);
     // Products down: what does not grow needs nobody; what grows is refused.
-    let impatient = crate::OrderServiceConfig { place_deadline: std::time::Duration::from_millis(20), ..crate::testing::shop::by_hand() };
+    let impatient = crate::OrderServiceConfig {
+        place_deadline: std::time::Duration::from_millis(20),
+        ..crate::testing::shop::by_hand()
+    };
     let service = shop.service_over(shop.store.store.clone(), impatient);
     shop.catalog.set_down(true);
     let grows = service.edit(order.id, None, to_lines(lines(&[(a, 3)]))).await;
@@ -104,12 +116,15 @@ pub async fn a_details_edit_merges(factory: &dyn OrderStoreFactory) {
     let a = shop.product("A", "1.00 EUR", 5).await;
     let mut asked = new(&[(a, 1)]);
     asked.details.customer_id = Some("c".to_owned());
-    asked.details.metadata = [("keep", "1"), ("drop", "2"), ("set", "3")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    asked.details.metadata =
+        [("keep", "1"), ("drop", "2"), ("set", "3")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
     let order = fresh(shop.orders.place(asked, None).await);
     let patch = OrderPatch {
         customer_id: Some(None),
         reference: Some(Some("r".to_owned())),
-        metadata: Some([("drop", None), ("set", Some("4"))].map(|(k, v)| (k.to_owned(), v.map(str::to_owned))).into()),
+        metadata: Some(
+            [("drop", None), ("set", Some("4"))].map(|(k, v)| (k.to_owned(), v.map(str::to_owned))).into(),
+        ),
         ..OrderPatch::default()
     };
     let edited = shop.other.edit(order.id, Some(vec![1]), patch).await.expect("edit");
@@ -118,7 +133,8 @@ pub async fn a_details_edit_merges(factory: &dyn OrderStoreFactory) {
     assert_eq!(edited.details.metadata, left);
     assert_eq!((edited.version, edited.lines), (2, order.lines));
     let many = (0..49).map(|n| (format!("k{n}"), Some(String::new()))).collect();
-    let too_many = shop.orders.edit(order.id, None, OrderPatch { metadata: Some(many), ..OrderPatch::default() }).await;
+    let too_many =
+        shop.orders.edit(order.id, None, OrderPatch { metadata: Some(many), ..OrderPatch::default() }).await;
     assert!(matches!(too_many, Err(OrderError::Invalid(_))), "51 entries: {too_many:?}");
     shop.assert_sound().await;
 }
@@ -130,7 +146,10 @@ pub async fn only_legal_moves_are_made(factory: &dyn OrderStoreFactory) {
     let order = shop.place(&[(a, 2)]).await;
     let early = shop.orders.deliver(order.id, None, None).await;
     let from_to = |error: &OrderError, f: OrderStatus, t: OrderStatus| matches!(error, OrderError::IllegalTransition { from, to } if (*from, *to) == (f, t));
-    assert!(early.as_ref().is_err_and(|e| from_to(e, OrderStatus::Placed, OrderStatus::Delivered)), "{early:?}");
+    assert!(
+        early.as_ref().is_err_and(|e| from_to(e, OrderStatus::Placed, OrderStatus::Delivered)),
+        "{early:?}"
+    );
     let stale = shop.orders.ship(order.id, Some(vec![9]), None).await;
     assert!(matches!(stale, Err(OrderError::VersionMismatch { current: 1 })), "{stale:?}");
     let shipped = fresh(shop.orders.ship(order.id, Some(vec![3, 1]), Some(keyed("s", "ship"))).await);
@@ -139,17 +158,28 @@ pub async fn only_legal_moves_are_made(factory: &dyn OrderStoreFactory) {
     shop.assert_sound().await;
     assert_eq!((shop.stock(a).await.on_hand, shop.stock(a).await.allocated), (8, 0), "both fall together");
     assert_eq!(replayed(shop.other.ship(order.id, None, Some(keyed("s", "ship"))).await), answer(&shipped));
-    for result in [shop.orders.ship(order.id, None, None).await, shop.orders.cancel(order.id, None, None).await] {
-        assert!(matches!(result, Err(OrderError::IllegalTransition { from: OrderStatus::Shipped, .. })), "{result:?}");
+    for result in
+        [shop.orders.ship(order.id, None, None).await, shop.orders.cancel(order.id, None, None).await]
+    {
+        assert!(
+            matches!(result, Err(OrderError::IllegalTransition { from: OrderStatus::Shipped, .. })),
+            "{result:?}"
+        );
     }
     let edit = shop.orders.edit(order.id, None, to_lines(lines(&[(a, 3)]))).await;
-    assert!(matches!(edit, Err(OrderError::IllegalTransition { from: OrderStatus::Shipped, .. })), "{edit:?}");
+    assert!(
+        matches!(edit, Err(OrderError::IllegalTransition { from: OrderStatus::Shipped, .. })),
+        "{edit:?}"
+    );
     let delivered = fresh(shop.other.deliver(order.id, None, None).await);
     assert_eq!((delivered.status, delivered.version), (OrderStatus::Delivered, 3));
     let cancelled = shop.place(&[(a, 1)]).await;
     fresh(shop.orders.cancel(cancelled.id, None, None).await);
     let again = shop.orders.cancel(cancelled.id, None, None).await;
-    assert!(matches!(again, Err(OrderError::IllegalTransition { from: OrderStatus::Cancelled, .. })), "{again:?}");
+    assert!(
+        matches!(again, Err(OrderError::IllegalTransition { from: OrderStatus::Cancelled, .. })),
+        "{again:?}"
+    );
     shop.assert_sound().await;
 }
 
@@ -207,7 +237,8 @@ pub async fn the_log_has_every_change_in_order(factory: &dyn OrderStoreFactory) 
         let first = PageRequest { limit: shop_core::Limit::new(2).expect("in range"), after: None };
         let page = shop.orders.history(id, first.clone()).await.expect("history");
         let after = page.next_cursor.expect("more than two").decode().expect("its own cursor");
-        let rest = shop.orders.history(id, PageRequest { after: Some(after), ..first }).await.expect("history");
+        let rest =
+            shop.orders.history(id, PageRequest { after: Some(after), ..first }).await.expect("history");
         let history: Vec<_> = page.data.into_iter().chain(rest.data).collect();
         let versions: Vec<u64> = history.iter().map(|event| event.order.version).collect();
         assert_eq!(versions, (1..=history.len() as u64).collect::<Vec<_>>());

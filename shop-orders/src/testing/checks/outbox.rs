@@ -6,7 +6,7 @@ use super::{fresh, load};
 use crate::store::{ChangeSet, Footprint};
 use crate::testing::OrderStoreFactory;
 use crate::testing::sample::{at, expired, key, order, placed, record};
-use crate::{Outcome, OrderStore};
+use crate::{OrderStore, Outcome};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -18,7 +18,10 @@ fn settlements(count: usize) -> Vec<Settlement> {
         SettleAction::Fulfil,
         SettleAction::Shrink(vec![line(), line()]),
     ];
-    let settlement = |action: &SettleAction| Settlement { reservation_id: ReservationId::generate(), action: action.clone() };
+    let settlement = |action: &SettleAction| Settlement {
+        reservation_id: ReservationId::generate(),
+        action: action.clone(),
+    };
     actions.iter().cycle().take(count).map(settlement).collect()
 }
 
@@ -43,7 +46,11 @@ pub async fn settlements_are_claimed_oldest_first_and_once(factory: &dyn OrderSt
     assert_eq!((all[0].at, all[9].at), (at(0), at(1_000)), "since when, by the store's clock");
     assert_eq!(fresh.store.claim_settlements(LEASE, 100).await.expect("claim"), vec![], "all are claimed");
     let (open, oldest) = fresh.store.open_settlements(2).await.expect("open");
-    assert_eq!((open, oldest.len(), oldest[0].sequence), (10, 2, all[0].sequence), "claimed ones are still open");
+    assert_eq!(
+        (open, oldest.len(), oldest[0].sequence),
+        (10, 2, all[0].sequence),
+        "claimed ones are still open"
+    );
 }
 
 /// What a worker claimed and did not close is given to another once the lease is over.
@@ -78,14 +85,19 @@ pub async fn settlements_are_closed_once(factory: &dyn OrderStoreFactory) {
     send(&*fresh.store, &settlements(3)).await;
     fresh.store.close_settlements(&sequences).await.expect("close late");
     fresh.store.close_settlements(&[]).await.expect("close nothing");
-    assert_eq!(fresh.store.open_settlements(10).await.expect("open").0, 3, "a late close closed another settlement");
+    assert_eq!(
+        fresh.store.open_settlements(10).await.expect("open").0,
+        3,
+        "a late close closed another settlement"
+    );
 }
 
 /// Records from before a time go, up to so many, and the keys of their decisions with them: the key is free again.
 pub async fn old_records_are_purged_with_their_keys(factory: &dyn OrderStoreFactory) {
     let (fresh, _) = fresh(factory).await;
     let names = ["old", "older", "oldest", "new"];
-    let orders: Vec<_> = (0..4).map(|n| order(n + 1, at([30, 20, 10, 100][usize::try_from(n).expect("small")]))).collect();
+    let orders: Vec<_> =
+        (0..4).map(|n| order(n + 1, at([30, 20, 10, 100][usize::try_from(n).expect("small")]))).collect();
     for (order, name) in orders.iter().zip(names) {
         fresh.store.commit(&placed(order, Some(&key(name)))).await.expect("commit");
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 use shop_core::{Clock, PageRequest};
 use shop_products::{HoldLine, ProductRef, ShortLine};
 
+use crate::store::OrderQuery;
 use crate::testing::OrderStoreFactory;
 use crate::testing::catalog::{Fault, Gate};
 use crate::testing::shop::{Shop, answer, fresh, keyed, money, new, replayed};
-use crate::store::OrderQuery;
 use crate::{NewOrder, OrderDetails, OrderError, OrderStatus, reservation_of};
 
 /// Row 8: a key that placed an order answers the same again, from any instance, and takes nothing more.
@@ -37,7 +37,8 @@ pub async fn row_16_lines_of_one_product_are_summed(factory: &dyn OrderStoreFact
     let mut asked = new(&[(a, 2), (b, 1)]);
     asked.lines.push(by_sku.clone());
     let order = fresh(shop.orders.place(asked.clone(), None).await);
-    let seen: Vec<_> = order.lines.iter().map(|line| (line.line, line.product_id, line.quantity, line.total)).collect();
+    let seen: Vec<_> =
+        order.lines.iter().map(|line| (line.line, line.product_id, line.quantity, line.total)).collect();
     let euros = |text: &str| money(&format!("{text} EUR"));
     assert_eq!(seen, [(1, a, 2, euros("5.00")), (2, b, 1, euros("1.00")), (3, a, 2, euros("5.00"))]);
     assert_eq!(order.total, euros("11.00"));
@@ -76,7 +77,8 @@ pub async fn a_key_in_flight_is_refused(factory: &dyn OrderStoreFactory) {
     let gate = Gate::closed();
     shop.catalog.at_hold(Fault::HeldUpAfter(gate.clone()));
     let orders = shop.orders.clone();
-    let first = tokio::spawn(async move { orders.place(new(&[(product, 1)]), Some(keyed("k", "one"))).await });
+    let first =
+        tokio::spawn(async move { orders.place(new(&[(product, 1)]), Some(keyed("k", "one"))).await });
     gate.arrival().await;
     let second = shop.orders.place(new(&[(product, 1)]), Some(keyed("k", "one"))).await;
     assert!(matches!(second, Err(OrderError::KeyInFlight)), "{second:?}");
@@ -106,7 +108,8 @@ pub async fn a_key_of_something_else_is_refused(factory: &dyn OrderStoreFactory)
     let gate = Gate::closed();
     shop.catalog.at_hold(Fault::HeldUpAfter(gate.clone()));
     let orders = shop.orders.clone();
-    let first = tokio::spawn(async move { orders.place(new(&[(product, 1)]), Some(keyed("both", "one"))).await });
+    let first =
+        tokio::spawn(async move { orders.place(new(&[(product, 1)]), Some(keyed("both", "one"))).await });
     gate.arrival().await;
     let second = shop.other.place(new(&[(product, 2)]), Some(keyed("both", "two"))).await;
     assert!(matches!(second, Err(OrderError::KeyReused)), "{second:?}");
@@ -122,7 +125,10 @@ pub async fn a_refusal_leaves_no_record(factory: &dyn OrderStoreFactory) {
     let first = shop.place(&[(product, 1)]).await;
     for _ in 0..2 {
         let refused = shop.orders.place(new(&[(product, 1)]), Some(keyed("k", "one"))).await;
-        assert!(matches!(&refused, Err(OrderError::InsufficientStock(lines)) if lines.len() == 1), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(OrderError::InsufficientStock(lines)) if lines.len() == 1),
+            "{refused:?}"
+        );
     }
     let unknown = NewOrder {
         lines: vec![HoldLine { product: ProductRef::Sku("NONE".parse().expect("a SKU")), quantity: 1 }; 2],
@@ -196,8 +202,14 @@ pub async fn every_fault_of_the_content_is_told(factory: &dyn OrderStoreFactory)
         Err(OrderError::Invalid(faults)) => faults.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>(),
         other => panic!("invalid, it should be, not {other:?}"),
     };
-    let expected =
-        ["/lines/0/quantity", "/lines/2/quantity", "/lines/3/quantity", "/customer_id", "/reference", "/metadata/"];
+    let expected = [
+        "/lines/0/quantity",
+        "/lines/2/quantity",
+        "/lines/3/quantity",
+        "/customer_id",
+        "/reference",
+        "/metadata/",
+    ];
     assert_eq!(pointers, expected);
     for count in [0, 1_001] {
         let result = shop.orders.place(new(&vec![(product, 1); count]), Some(keyed("k", "many"))).await;

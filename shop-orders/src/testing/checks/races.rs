@@ -39,7 +39,10 @@ pub async fn row_11_cancel_and_ship_have_one_winner(factory: &dyn OrderStoreFact
             tokio::join!(shop.orders.cancel(order.id, None, None), shop.other.ship(order.id, None, None));
         let (winner, loser) = if cancel.is_ok() { (cancel, ship) } else { (ship, cancel) };
         let status = fresh(winner).status;
-        assert!(matches!(&loser, Err(OrderError::IllegalTransition { from, .. }) if *from == status), "{loser:?}");
+        assert!(
+            matches!(&loser, Err(OrderError::IllegalTransition { from, .. }) if *from == status),
+            "{loser:?}"
+        );
         assert_eq!(shop.orders.get(order.id).await.expect("there").status, status);
     }
     shop.assert_sound().await;
@@ -52,8 +55,10 @@ pub async fn row_11_edit_and_cancel_leave_the_sums_right(factory: &dyn OrderStor
     for _ in 0..15 {
         let order = shop.place(&[(product, 2)]).await;
         let patch = OrderPatch { lines: Some(lines(&[(product, 5)])), ..OrderPatch::default() };
-        let (edit, cancel) =
-            tokio::join!(shop.orders.edit(order.id, None, patch.clone()), shop.other.cancel(order.id, None, None));
+        let (edit, cancel) = tokio::join!(
+            shop.orders.edit(order.id, None, patch.clone()),
+            shop.other.cancel(order.id, None, None)
+        );
         let cancelled = fresh(cancel);
         match edit {
             Ok(edited) => assert_eq!((edited.version, cancelled.version), (2, 3)),
@@ -67,7 +72,11 @@ pub async fn row_11_edit_and_cancel_leave_the_sums_right(factory: &dyn OrderStor
         let seen = || Some(vec![1]);
         let edits = tokio::join!(
             shop.orders.edit(order.id, seen(), patch.clone()),
-            shop.other.edit(order.id, seen(), OrderPatch { reference: Some(Some("r".to_owned())), ..OrderPatch::default() }),
+            shop.other.edit(
+                order.id,
+                seen(),
+                OrderPatch { reference: Some(Some("r".to_owned())), ..OrderPatch::default() }
+            ),
         );
         match edits {
             (Ok(_), Err(OrderError::VersionMismatch { current: 2 }))
@@ -103,7 +112,9 @@ pub async fn row_18_a_thousand_buyers_of_one_unit(factory: &dyn OrderStoreFactor
     let buyers: Vec<_> = (0..1_000)
         .map(|n| {
             let service = if n % 2 == 0 { shop.orders.clone() } else { shop.other.clone() };
-            tokio::spawn(async move { service.place(new(&[(product, 1)]), Some(keyed(&format!("k-{n}"), "one"))).await })
+            tokio::spawn(async move {
+                service.place(new(&[(product, 1)]), Some(keyed(&format!("k-{n}"), "one"))).await
+            })
         })
         .collect();
     let (mut placed, mut refused) = (0, 0);
