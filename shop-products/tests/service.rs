@@ -73,7 +73,11 @@ impl ProductStore for Scripted {
         }
     }
 
-    async fn products(&self, query: &ProductQuery, page: &PageRequest<ProductKey>) -> StoreResult<Vec<Product>> {
+    async fn products(
+        &self,
+        query: &ProductQuery,
+        page: &PageRequest<ProductKey>,
+    ) -> StoreResult<Vec<Product>> {
         self.inner.products(query, page).await
     }
 
@@ -256,7 +260,8 @@ async fn upkeep_releases_what_has_expired_and_deletes_what_is_old() {
 async fn the_view_fills_itself_ahead_up_to_its_capacity() {
     let store = MemoryProductStore::default();
     let clock = Arc::new(shop_core::SystemClock);
-    let first = ProductService::start(Arc::new(store.clone()), clock.clone(), ProductServiceConfig::default());
+    let first =
+        ProductService::start(Arc::new(store.clone()), clock.clone(), ProductServiceConfig::default());
     for n in 0..20 {
         first.create(new_product(&format!("sku-{n}"), n), None).await.unwrap();
     }
