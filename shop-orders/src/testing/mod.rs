@@ -1,4 +1,4 @@
-//! The conformance suite of [`OrderStore`](crate::OrderStore), for every adapter, yours included.
+//! The conformance suite of [`OrderStore`], for every adapter, yours included.
 //!
 //! A factory gives fresh stores; [`order_store_suite!`](crate::order_store_suite) makes one `#[tokio::test]` a check: every
 //! line of the port's contract, then whole flows of the service over it, with crashes, lost answers and races. The flows
