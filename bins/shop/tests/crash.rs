@@ -255,6 +255,12 @@ async fn a_shop_that_is_killed_keeps_what_it_acknowledged() {
     })
     .await;
     let settled_in = since.elapsed();
+    let logs = dir.path().join("logs");
+    for file in std::fs::read_dir(logs).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let errors: Vec<_> = text.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+    }
     let known = std::mem::take(&mut *load.known.lock().unwrap());
     let orders = all_orders(&client).await;
     let found = check(&client, &known, &orders).await;
