@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-5} rounds=${2:-5} target=${CARGO_TARGET_DIR:-target}/release
-cargo build --quiet --release --package shop-benches --bin bare_check --package shop-products-server
+cargo build --quiet --release --package shop-benches --bin bare_check
+cargo build --quiet --release --package shop-products-server
 folder=$(mktemp -d); pids=(); trap 'kill "${pids[@]}" 2>/dev/null; rm -rf "$folder"' EXIT
 cat > "$folder/check.lua" <<'LUA'
 wrk.method = "POST"
@@ -20,7 +21,7 @@ end
 LUA
 start() { local port=$1; shift; taskset -c 0 "$@" > "$folder/$port.log" 2>&1 & pids+=($!)
     until curl -s -o /dev/null "http://127.0.0.1:$port/"; do sleep 0.05; done; }
-start 19101 "$target/bare_check" 127.0.0.1:19101; bare=$!
+start 19101 "$target/bare_check" 127.0.0.1:19101
 bare=${pids[0]}
 SHOP__LOG__STDOUT__ENABLED=${LOG_STDOUT:-true} SHOP__LOG__LEVEL=${LOG_LEVEL:-info} \
     start 19102 "$target/shop-products" --store memory: --listen 127.0.0.1:19102 --admin-listen 127.0.0.1:0
