@@ -8,7 +8,6 @@ mod up;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -97,20 +96,5 @@ fn ended(name: &str, server: Result<Drained, JoinError>) {
         }
         Ok(_) => {}
         Err(error) => tracing::error!(server = name, %error, "a server ended by itself"),
-    }
-}
-
-/// A readiness check of something that can be pinged.
-fn check<S, E>(
-    subject: S,
-    ping: fn(S) -> Pin<Box<dyn Future<Output = Result<(), E>> + Send>>,
-) -> impl Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync + 'static
-where
-    S: Clone + Send + Sync + 'static,
-    E: std::error::Error + Send + 'static,
-{
-    move || {
-        let ping = ping(subject.clone());
-        Box::pin(async move { ping.await.map_err(|error| error.to_string()) })
     }
 }

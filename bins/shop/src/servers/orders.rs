@@ -9,7 +9,7 @@ use shop_products::ProductCatalog;
 use shop_products::client::RestCatalog;
 
 use super::stores::Close;
-use super::{Bound, bind_admin, check, serve};
+use super::{Bound, bind_admin, serve};
 use crate::config::ShopConfig;
 
 /// The orders service on the configured store, its HTTP API, and what closes the store.
@@ -34,11 +34,12 @@ pub(super) async fn part(
 
 /// What the admin address tells of orders.
 pub(super) fn admin(admin: Admin, service: &OrderService) -> Admin {
+    let pinged = service.clone();
     admin
-        .check(
-            "orders store",
-            check(service.clone(), |service| Box::pin(async move { service.ping().await })),
-        )
+        .check("orders store", move || {
+            let service = pinged.clone();
+            async move { service.ping().await.map_err(|error| error.to_string()) }
+        })
         .figure("orders", figures(service))
         .routes(operator_routes(service.clone()))
 }

@@ -8,7 +8,7 @@ use shop_products::http::{ProductsHttpConfig, app};
 use shop_products::{ProductService, ProductServiceConfig};
 
 use super::stores::Close;
-use super::{Bound, bind_admin, check, serve};
+use super::{Bound, bind_admin, serve};
 use crate::config::ShopConfig;
 
 /// The products service on the configured store, its HTTP API, and what closes the store.
@@ -30,12 +30,12 @@ pub(super) async fn part(
 
 /// What the admin address tells of products.
 pub(super) fn admin(admin: Admin, service: &ProductService) -> Admin {
-    let figures = service.clone();
+    let (figures, pinged) = (service.clone(), service.clone());
     admin
-        .check(
-            "products store",
-            check(service.clone(), |service| Box::pin(async move { service.ping().await })),
-        )
+        .check("products store", move || {
+            let service = pinged.clone();
+            async move { service.ping().await.map_err(|error| error.to_string()) }
+        })
         .figure("products", move || serde_json::to_value(figures.figures()).unwrap_or(Value::Null))
 }
 
