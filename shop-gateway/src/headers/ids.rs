@@ -25,17 +25,38 @@ pub(super) fn value<const N: usize>(text: &[u8; N]) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes).expect("ids are hexadecimal digits and hyphens")
 }
 
+/// The eight lower-case digits of a number, all computed at once: a request needs ten such groups.
+fn hex(n: u32) -> [u8; 8] {
+    // A digit to each byte: halves, then bytes, then nibbles are spread apart.
+    let n = u64::from(n);
+    let n = (n | (n << 16)) & 0x0000_ffff_0000_ffff;
+    let n = (n | (n << 8)) & 0x00ff_00ff_00ff_00ff;
+    let n = (n | (n << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 6 added to a digit carries into the next bit from `a` on, and `a` is 39 behind `9` and one.
+    let letters = ((n + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    (n + 0x3030_3030_3030_3030 + letters * 39).to_be_bytes()
+}
+
+/// The sixteen lower-case digits of a number.
+pub(super) fn hex64(n: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    text[..8].copy_from_slice(&hex((n >> 32) as u32));
+    text[8..].copy_from_slice(&hex(n as u32));
+    text
+}
+
 /// A new UUIDv7 (RFC 9562). Unique, not secret: the random part is not from a cryptographic source.
 pub(crate) fn new_request_id() -> HeaderValue {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    let mut random = [0; 10];
-    random[..8].copy_from_slice(&fastrand::u64(..).to_ne_bytes());
-    random[8..].copy_from_slice(&fastrand::u16(..).to_ne_bytes());
-    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-    uuid::Builder::from_unix_timestamp_millis(millis, &random)
-        .into_uuid()
-        .hyphenated()
-        .encode_lower(&mut text);
+    // 48 bits of time, the version and 12 random bits; then the variant and 62 random bits.
+    let high = hex64((millis << 16) | 0x7000 | (fastrand::u64(..) >> 52));
+    let low = hex64((1 << 63) | (fastrand::u64(..) >> 2));
+    let mut text = [b'-'; 36];
+    text[..8].copy_from_slice(&high[..8]);
+    text[9..13].copy_from_slice(&high[8..12]);
+    text[14..18].copy_from_slice(&high[12..]);
+    text[19..23].copy_from_slice(&low[..4]);
+    text[24..].copy_from_slice(&low[4..]);
     value(&text)
 }
 
@@ -51,12 +72,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn digits_are_what_the_standard_library_writes() {
+        let numbers = (0..64).map(|shift| 0x0123_4567_89ab_cdef_u64.rotate_left(shift));
+        for n in numbers.chain([0, u64::MAX]) {
+            assert_eq!(hex64(n), format!("{n:016x}").as_bytes());
+        }
+    }
+
+    #[test]
     fn new_ids_are_version_7_and_differ() {
         let ids: HashSet<_> = (0..1000).map(|_| new_request_id()).collect();
         assert_eq!(ids.len(), 1000);
         for id in ids {
             let id: uuid::Uuid = id.to_str().unwrap().parse().unwrap();
             assert_eq!(id.get_version_num(), 7);
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+            let (seconds, _) = id.get_timestamp().unwrap().to_unix();
+            assert!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - seconds < 60);
         }
     }
 

@@ -2,18 +2,9 @@
 
 use http::HeaderValue;
 
-use super::ids::value;
+use super::ids::{hex64, value};
 
 const LEN: usize = 55;
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// Writes `n` as 16 lower-case digits.
-fn hex(out: &mut [u8], n: u64) {
-    for (pair, byte) in out.chunks_exact_mut(2).zip(n.to_be_bytes()) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 15)];
-    }
-}
 
 fn is_hex(digits: &[u8]) -> bool {
     digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f'))
@@ -38,7 +29,7 @@ pub(crate) fn child_of(parent: &HeaderValue) -> Option<HeaderValue> {
     let mut text = [b'-'; LEN];
     text[..2].copy_from_slice(b"00");
     text[3..35].copy_from_slice(&p[3..35]);
-    hex(&mut text[36..52], fastrand::u64(1..));
+    text[36..52].copy_from_slice(&hex64(fastrand::u64(1..)));
     // Of the flags only `sampled` is defined.
     text[53..].copy_from_slice(if p[54] & 1 == 1 { b"01" } else { b"00" });
     // Letters have the other parity: `b`, `d` and `f` are odd numbers.
@@ -52,9 +43,9 @@ pub(crate) fn child_of(parent: &HeaderValue) -> Option<HeaderValue> {
 pub(crate) fn new_trace() -> HeaderValue {
     let mut text = [b'-'; LEN];
     text[..2].copy_from_slice(b"00");
-    hex(&mut text[3..19], fastrand::u64(..));
-    hex(&mut text[19..35], fastrand::u64(1..));
-    hex(&mut text[36..52], fastrand::u64(1..));
+    text[3..19].copy_from_slice(&hex64(fastrand::u64(..)));
+    text[19..35].copy_from_slice(&hex64(fastrand::u64(1..)));
+    text[36..52].copy_from_slice(&hex64(fastrand::u64(1..)));
     text[53..].copy_from_slice(b"01");
     value(&text)
 }
