@@ -243,34 +243,23 @@ fn to_origin_form<B>(req: &mut Request<B>) -> Result<Option<HeaderValue>, HeadFa
     Ok(Some(host))
 }
 
-/// Characters of RFC 3986's `host [":" port]`, and at least one of them.
+/// Characters of RFC 3986's `host [":" port]`.
+const HOST_CHARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = matches!(
+            b as u8,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'
+                | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'[' | b']'
+        );
+        b += 1;
+    }
+    table
+};
+
 fn is_host(host: &HeaderValue) -> bool {
-    let host = host.as_bytes();
-    let allowed = |b: &u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'%'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b','
-                    | b';'
-                    | b'='
-                    | b':'
-                    | b'['
-                    | b']'
-            )
-    };
-    !host.is_empty() && host.iter().all(allowed)
+    !host.is_empty() && host.as_bytes().iter().all(|&b| HOST_CHARS[usize::from(b)])
 }
 
 #[cfg(test)]
