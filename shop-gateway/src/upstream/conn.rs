@@ -17,12 +17,16 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use super::EndpointAddr;
 use super::connect::{ConnectFault, Stream, connect};
 use super::relay::Relay;
 use crate::body::{BodyProgress, RequestBody};
+
+/// The longest head that an upstream may answer with, and the largest piece of a body taken at once.
+const MAX_BUF: usize = 64 * 1024;
 
 /// Why an exchange gave no response.
 pub(crate) enum ExchangeFault {
@@ -40,11 +44,7 @@ pub(crate) enum ExchangeFault {
 pub(crate) struct Conn {
     send: SendRequest<RequestBody>,
     driver: Driver,
-    timeout: Duration,
-    deadline: Instant,
-    /// Armed at or before `deadline`, and moved only when it fires: a request costs no timer.
-    timer: Option<Pin<Box<Sleep>>>,
-    upload: Option<(BodyProgress, u64)>,
+    clock: Clock,
     pub(super) last_used: Instant,
 }
 
@@ -71,21 +71,20 @@ impl Driver {
 
 impl Conn {
     pub(super) async fn open(addr: &EndpointAddr, timeout: Duration) -> Result<Box<Self>, ConnectFault> {
-        let stream = connect(addr).await?;
+        let relay = Arc::new(Relay::default());
+        let stream = connect(addr, relay.clone()).await?;
         let (send, io) = http1::Builder::new()
+            // Also how much of a request's body waits to be sent, in memory that the connection keeps.
+            .max_buf_size(MAX_BUF)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| ConnectFault::Io(std::io::Error::other(e)))?;
         let now = Instant::now();
-        let relay = Arc::new(Relay::default());
         let driver = Driver { io: Some(io), waker: Waker::from(relay.clone()), relay };
         Ok(Box::new(Self {
             send,
             driver,
-            timeout,
-            deadline: now + timeout,
-            timer: None,
-            upload: None,
+            clock: Clock { timeout, deadline: now + timeout, timer: None, armed: false, upload: None },
             last_used: now,
         }))
     }
@@ -98,14 +97,12 @@ impl Conn {
         now: Instant,
     ) -> impl Future<Output = Result<Response<Incoming>, ExchangeFault>> {
         self.last_used = now;
-        self.deadline = now + self.timeout;
-        self.upload = upload.map(|progress| (progress, 0));
+        self.clock.start(now, upload);
         let answer = self.send.try_send_request(req);
-        let Self { driver, timeout, deadline, timer, upload, .. } = self;
-        let mut clock = Clock { timeout: *timeout, deadline, timer, upload };
+        let Self { driver, clock, .. } = self;
         async move {
             // Unconstrained, since a budget spent here would be told to a waker that wakes nobody.
-            let mut answer = pin!(tokio::task::unconstrained(answer));
+            let mut answer = pin!(unconstrained(answer));
             poll_fn(|cx| {
                 let ended = driver.poll(cx);
                 // Only the driver can have made this ready, and it was just polled.
@@ -119,7 +116,7 @@ impl Conn {
                 match ended {
                     Poll::Ready(Ok(())) => Poll::Ready(Err(ExchangeFault::Closed)),
                     Poll::Ready(Err(e)) => Poll::Ready(Err(ExchangeFault::Failed(e))),
-                    Poll::Pending => clock.poll(cx).map(|()| Err(ExchangeFault::Timeout)),
+                    Poll::Pending => clock.poll(&driver.waker).map(|()| Err(ExchangeFault::Timeout)),
                 }
             })
             .await
@@ -142,24 +139,18 @@ impl Conn {
     }
 
     /// Ready when no byte has come for too long.
-    pub(super) fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Clock {
-            timeout: self.timeout,
-            deadline: &mut self.deadline,
-            timer: &mut self.timer,
-            upload: &mut self.upload,
-        }
-        .poll(cx)
+    pub(super) fn poll_timeout(&mut self) -> Poll<()> {
+        self.clock.poll(&self.driver.waker)
     }
 
     /// A byte has come.
     pub(super) fn touch(&mut self) {
-        self.deadline = Instant::now() + self.timeout;
+        self.clock.deadline = Instant::now() + self.clock.timeout;
     }
 
     /// Whether the connection can take another request, now that a response has ended.
     pub(super) fn is_reusable(&mut self) -> bool {
-        self.upload = None;
+        self.clock.upload = None;
         if !self.send.is_ready() && self.poll_io(&mut Context::from_waker(Waker::noop())).is_ready() {
             return false;
         }
@@ -169,31 +160,48 @@ impl Conn {
 }
 
 /// The response timeout.
-struct Clock<'a> {
+struct Clock {
     timeout: Duration,
-    deadline: &'a mut Instant,
-    timer: &'a mut Option<Pin<Box<Sleep>>>,
-    upload: &'a mut Option<(BodyProgress, u64)>,
+    deadline: Instant,
+    /// Set to `deadline` or before, and moved only when it fires: a request costs no timer.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer knows whom to wake: always the connection's one waker, so it is told once.
+    armed: bool,
+    upload: Option<(BodyProgress, u64)>,
 }
 
-impl Clock<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(*self.deadline)));
-        while timer.as_mut().poll(cx).is_ready() {
+impl Clock {
+    fn start(&mut self, now: Instant, upload: Option<BodyProgress>) {
+        self.deadline = now + self.timeout;
+        self.upload = upload.map(|progress| (progress, 0));
+    }
+
+    /// `waker` is the same every time.
+    fn poll(&mut self, waker: &Waker) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
+        loop {
+            if self.armed && !timer.is_elapsed() {
+                return Poll::Pending;
+            }
+            // Unconstrained: a poll refused for want of budget would leave the timer with nobody to wake.
+            if pin!(unconstrained(timer.as_mut())).poll(&mut Context::from_waker(waker)).is_pending() {
+                self.armed = true;
+                return Poll::Pending;
+            }
             let now = Instant::now();
-            if now >= *self.deadline {
+            if now >= self.deadline {
                 // An upstream owes nothing while it is the client that everybody waits for, or while it still reads.
-                let Some((progress, seen)) = self.upload else { return Poll::Ready(()) };
+                let Some((progress, seen)) = &mut self.upload else { return Poll::Ready(()) };
                 let bytes = progress.bytes();
                 if !progress.is_waiting() && bytes == *seen {
                     return Poll::Ready(());
                 }
                 *seen = bytes;
-                *self.deadline = now + self.timeout;
+                self.deadline = now + self.timeout;
             }
-            timer.as_mut().reset(*self.deadline);
+            timer.as_mut().reset(self.deadline);
+            self.armed = false;
         }
-        Poll::Pending
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::EndpointAddr;
-use crate::gather::with_one_piece;
+use super::ear::Ear;
+use super::relay::Relay;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -20,15 +22,26 @@ pub(crate) enum ConnectFault {
 
 /// A connection to an endpoint.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) struct Stream {
+    socket: Socket,
+    ear: Ear,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-pub(super) async fn connect(addr: &EndpointAddr) -> Result<Stream, ConnectFault> {
+/// Connects. What is then read wakes by way of `relay`, whoever polls.
+pub(super) async fn connect(addr: &EndpointAddr, relay: Arc<Relay>) -> Result<Stream, ConnectFault> {
+    Ok(Stream { socket: open(addr).await?, ear: Ear::new(relay) })
+}
+
+async fn open(addr: &EndpointAddr) -> Result<Socket, ConnectFault> {
     let tcp = match addr {
         EndpointAddr::Unix(path) => {
-            return UnixStream::connect(path).await.map(Stream::Unix).map_err(ConnectFault::Io);
+            return UnixStream::connect(path).await.map(Socket::Unix).map_err(ConnectFault::Io);
         }
         EndpointAddr::Ip(addr) => TcpStream::connect(addr).await.map_err(ConnectFault::Io)?,
         EndpointAddr::Name { host, port } => {
@@ -46,43 +59,31 @@ pub(super) async fn connect(addr: &EndpointAddr) -> Result<Stream, ConnectFault>
         }
     };
     tcp.set_nodelay(true).map_err(ConnectFault::Io)?;
-    Ok(Stream::Tcp(tcp))
+    Ok(Socket::Tcp(tcp))
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
-            Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
-        }
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { socket, ear } = self.get_mut();
+        ear.poll_read(|cx| match socket {
+            Socket::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Socket::Unix(s) => Pin::new(s).poll_read(cx, buf),
+        })
     }
 }
 
+// Not vectored: most requests are a head and nothing else, which hyper then writes from one buffer. What a body costs
+// more, a copy, is little beside the system call that takes it.
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
-            Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+        match &mut self.get_mut().socket {
+            Socket::Tcp(s) => Pin::new(s).poll_write(cx, buf),
+            Socket::Unix(s) => Pin::new(s).poll_write(cx, buf),
         }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if let Some(polled) = with_one_piece(bufs, |piece| Pin::new(&mut *this).poll_write(cx, piece)) {
-            return polled;
-        }
-        match this {
-            Self::Tcp(s) => Pin::new(s).poll_write_vectored(cx, bufs),
-            Self::Unix(s) => Pin::new(s).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -90,9 +91,9 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
-            Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+        match &mut self.get_mut().socket {
+            Socket::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Socket::Unix(s) => Pin::new(s).poll_shutdown(cx),
         }
     }
 }

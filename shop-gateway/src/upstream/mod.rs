@@ -2,6 +2,7 @@
 
 mod conn;
 mod connect;
+mod ear;
 mod endpoint;
 mod inproc;
 mod network;

@@ -59,7 +59,7 @@ impl<P: Pool> NetworkBody<P> {
                 if let Poll::Ready(Err(e)) = ended {
                     return self.fail(TruncatedResponse::Broken(e));
                 }
-                if conn.poll_timeout(cx).is_ready() {
+                if conn.poll_timeout().is_ready() {
                     return self.fail(TruncatedResponse::Timeout);
                 }
                 conn.unmute();
