@@ -79,7 +79,6 @@ pub mod config;
 mod engine;
 mod fault;
 mod gateway;
-mod gather;
 mod headers;
 mod rescue;
 pub mod route;

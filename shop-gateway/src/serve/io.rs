@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::gather::with_one_piece;
+use super::gather::with_one_piece;
 
 /// What has passed on a socket. Counters wrap; only their change says anything.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@
 mod accept;
 mod conn;
 mod drain;
+mod gather;
 mod io;
 mod watchdog;
 mod workers;

@@ -1,10 +1,11 @@
 //! The timeouts of a client's connection.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use super::io::Traffic;
@@ -89,7 +90,8 @@ impl Watchdog {
             if self.armed && !self.timer.is_elapsed() {
                 return Poll::Pending;
             }
-            if self.timer.as_mut().poll(cx).is_pending() {
+            // Unconstrained: a poll refused for want of budget would leave the timer with nobody to wake.
+            if pin!(unconstrained(self.timer.as_mut())).poll(cx).is_pending() {
                 self.armed = true;
                 return Poll::Pending;
             }

@@ -1,23 +1,30 @@
 //! Writing several small pieces at once.
 
+use std::cell::RefCell;
 use std::io::IoSlice;
 
 /// What fits into one copy. Above it the kernel had better take the pieces where they are.
 const SMALL: usize = 2048;
 
+thread_local! {
+    // Not on the stack, where it would be zeroed each time.
+    static COPY: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SMALL));
+}
+
 /// A head and its small body, or a head alone: as one piece, for `send`, which costs the kernel less than `writev`.
-pub(crate) fn with_one_piece<R>(bufs: &[IoSlice<'_>], one: impl FnOnce(&[u8]) -> R) -> Option<R> {
+pub(super) fn with_one_piece<R>(bufs: &[IoSlice<'_>], one: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let mut pieces = bufs.iter().filter(|buf| !buf.is_empty());
     let first = pieces.next()?;
     let Some(second) = pieces.next() else { return Some(one(first)) };
     if first.len() + second.len() > SMALL || pieces.next().is_some() {
         return None;
     }
-    let mut copy = [0; SMALL];
-    copy[..first.len()].copy_from_slice(first);
-    let len = first.len() + second.len();
-    copy[first.len()..len].copy_from_slice(second);
-    Some(one(&copy[..len]))
+    COPY.with_borrow_mut(|copy| {
+        copy.clear();
+        copy.extend_from_slice(first);
+        copy.extend_from_slice(second);
+        Some(one(copy))
+    })
 }
 
 #[cfg(test)]
