@@ -84,7 +84,7 @@ async fn main() -> Result<(), Fault> {
     for replayer in replayers {
         replayer.await??;
     }
-    let ends = ends.lock().map_err(|_| "a replayer panicked")?;
+    let ends = ends.lock().map_err(|_| "a replayer panicked")?.clone();
     report(&sales, &ends);
     let wrong = shop.check_sums(&sales, options.stock_share, &ends).await?;
     if wrong > 0 {

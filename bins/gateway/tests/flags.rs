@@ -1,5 +1,7 @@
 //! The server's flags and exit codes. What it does is tested with the other processes, in the tests of `shop`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::process::{Command, Output};
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
