@@ -1,4 +1,5 @@
 //! `shop up` killed a hundred times under load: what was acknowledged is there, once, and the stock fits to the unit.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The processes as an operator has them: flags and exit codes, signals, separate servers, logs, and the tools.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod flags;
 mod logs;

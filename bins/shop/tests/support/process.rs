@@ -32,7 +32,7 @@ pub(crate) fn server(name: &str) -> Command {
             let made = bin.join(server).metadata().and_then(|file| file.modified());
             made.is_ok_and(|made| made >= newest)
         };
-        if !["shop-orders", "shop-products", "shop-gateway"].iter().all(|server| fresh(server)) {
+        if !["shop-orders", "shop-products", "shop-gateway"].iter().all(fresh) {
             let mut build = Command::new(env!("CARGO"));
             build.current_dir(root).args(["build", "--quiet", "--target-dir"]).arg(bin.parent().unwrap());
             build.args([
