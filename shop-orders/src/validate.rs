@@ -13,6 +13,8 @@ pub(crate) const MAX_METADATA: usize = 50;
 const MAX_TEXT: usize = 255;
 const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 1_000;
+/// The most faults of metadata that are told: what is removed may be many.
+const MAX_FAULTS: usize = 1_000;
 
 pub(crate) fn new_order(new: &NewOrder) -> Result<(), OrderError> {
     let mut faults = Faults::default();
@@ -83,8 +85,11 @@ impl Faults {
     }
 
     fn metadata<'a>(&mut self, entries: impl Iterator<Item = (&'a String, Option<&'a String>)>) {
-        // What is removed may be many; what is set is bounded by `metadata_size` once it is merged.
-        for (name, value) in entries.take(MAX_METADATA * 20) {
+        let most = self.0.len() + MAX_FAULTS;
+        for (name, value) in entries {
+            if self.0.len() >= most {
+                return;
+            }
             let pointer = || format!("/metadata/{}", escaped(name));
             if !fits(name, 1, MAX_NAME) || name.chars().any(char::is_control) {
                 let detail =
@@ -164,5 +169,17 @@ mod tests {
         }
         let too_long = OrderPatch { reference: Some(Some("x".repeat(256))), ..OrderPatch::default() };
         assert_eq!(pointers(patch(&too_long)), ["/reference"]);
+    }
+
+    #[test]
+    fn every_entry_of_the_metadata_is_looked_at_and_few_faults_are_told() {
+        let entries = |bad: usize| {
+            let nulls = (0..1_000).map(|n| (format!("a{n}"), None));
+            let bad = (0..bad).map(|n| (format!("b{n}"), Some("\0".to_owned())));
+            OrderPatch { metadata: Some(nulls.chain(bad).collect()), ..OrderPatch::default() }
+        };
+        assert_eq!(pointers(patch(&entries(1))), ["/metadata/b0"]);
+        assert!(patch(&entries(0)).is_ok());
+        assert_eq!(pointers(patch(&entries(2_000))).len(), MAX_FAULTS);
     }
 }
