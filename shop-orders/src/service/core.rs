@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -109,10 +110,19 @@ impl Core {
         deadline: Instant,
     ) -> Result<Reservation, CatalogError> {
         let request = HoldRequest { id, owner: Some(OWNER.to_owned()), lines, expires_in: None };
+        self.ask(deadline, || self.catalog.hold(&request)).await
+    }
+
+    /// Asks products, again and again while the result is unknown, until the deadline.
+    pub(crate) async fn ask<'a, T>(
+        &self,
+        deadline: Instant,
+        call: impl Fn() -> Pin<Box<dyn Future<Output = Result<T, CatalogError>> + Send + 'a>>,
+    ) -> Result<T, CatalogError> {
         let mut failures = 0;
         loop {
-            let error = match tokio::time::timeout_at(deadline, self.catalog.hold(&request)).await {
-                Ok(Ok(reservation)) => return Ok(reservation),
+            let error = match tokio::time::timeout_at(deadline, call()).await {
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) if error.is_unknown() => error,
                 Ok(Err(error)) => return Err(error),
                 Err(elapsed) => return Err(CatalogError::Unavailable(Box::new(elapsed))),

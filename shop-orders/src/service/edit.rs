@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shop_products::{CatalogError, ReservationId};
+use shop_products::{CatalogError, HoldLine, ProductId, ProductRef, ReservationId, Sku};
 use tokio::time::Instant;
 
 use super::core::Core;
@@ -26,7 +26,9 @@ impl Core {
             let growth = match &patch.lines {
                 None => Growth::default(),
                 Some(lines) => {
-                    growth_of(&self.editable(order_id, if_match.as_deref()).await?, lines, &aliases)
+                    let order = self.editable(order_id, if_match.as_deref()).await?;
+                    self.find_renamed(&order, lines, &mut aliases, deadline).await?;
+                    growth_of(&order, lines, &aliases)
                 }
             };
             let growth = if growth.lines.is_empty() {
@@ -50,6 +52,36 @@ impl Core {
             }
         }
         Err(OrderError::Unavailable("the order was changed by others again and again".into()))
+    }
+
+    /// Finds the order's products among SKUs that it does not have: one that was renamed must be known before it is said
+    /// what grows, or all of it would be held once more.
+    async fn find_renamed(
+        &self,
+        order: &Order,
+        lines: &[HoldLine],
+        aliases: &mut BTreeMap<Sku, ProductId>,
+        deadline: Instant,
+    ) -> Result<(), OrderError> {
+        let names: BTreeSet<&Sku> = order.lines.iter().map(|line| &line.sku).collect();
+        let is_strange = |line: &&HoldLine| match &line.product {
+            ProductRef::Sku(sku) => !names.contains(sku) && !aliases.contains_key(sku),
+            ProductRef::Id(_) => false,
+        };
+        let strange: Vec<HoldLine> = lines.iter().filter(is_strange).cloned().collect();
+        if strange.is_empty() {
+            return Ok(());
+        }
+        let products: BTreeSet<ProductId> = order.lines.iter().map(|line| line.product_id).collect();
+        let answer = self.ask(deadline, || self.catalog.check(&strange)).await?;
+        for (asked, found) in strange.into_iter().zip(answer.lines) {
+            if let (ProductRef::Sku(sku), Some(id)) = (asked.product, found.product_id)
+                && products.contains(&id)
+            {
+                aliases.insert(sku, id);
+            }
+        }
+        Ok(())
     }
 
     /// The order, if an edit would be decided about it at all: nothing is held for one that would not.

@@ -110,6 +110,32 @@ pub async fn an_edit_knows_a_product_by_its_new_sku(factory: &dyn OrderStoreFact
     }
 }
 
+/// An edit that names a product by its new SKU takes just the difference: nothing is held for what does not grow, so it
+/// may be sold out or archived.
+pub async fn a_renamed_product_that_does_not_grow_needs_no_stock(factory: &dyn OrderStoreFactory) {
+    let shop = Shop::open(factory).await;
+    let a = shop.product("OLD", "1.00 EUR", 5).await;
+    let b = shop.product("B", "1.00 EUR", 5).await;
+    let order = shop.place(&[(a, 5), (b, 1)]).await;
+    let renamed = ProductPatch {
+        sku: Some("NEW".parse().expect("a SKU")),
+        status: Some(ProductStatus::Archived),
+        ..ProductPatch::default()
+    };
+    shop.products.edit(&ProductRef::Id(a), None, ProductEditRequest::Patch(renamed)).await.expect("edit");
+    let line =
+        |sku: &str, quantity| HoldLine { product: ProductRef::Sku(sku.parse().expect("a SKU")), quantity };
+    let held_before = shop.catalog.asked().len();
+    let same = shop.orders.edit(order.id, None, to_lines(vec![line("NEW", 5), line("B", 1)])).await;
+    assert_eq!(same.expect("nothing grows").version, 1);
+    let less = shop.orders.edit(order.id, None, to_lines(vec![line("NEW", 2), line("NEW", 1)])).await;
+    assert_eq!(held(&less.expect("it shrinks")), [vec![3]]);
+    assert_eq!(shop.catalog.asked().len(), held_before, "nothing was held for it");
+    let more = shop.orders.edit(order.id, None, to_lines(vec![line("NEW", 4)])).await;
+    assert!(matches!(&more, Err(OrderError::UnknownProducts(lines)) if lines[0].line == 0), "{more:?}");
+    shop.assert_sound().await;
+}
+
 /// Details merge: what is not named stays, what is null goes.
 pub async fn a_details_edit_merges(factory: &dyn OrderStoreFactory) {
     let shop = Shop::open(factory).await;
