@@ -11,8 +11,9 @@ use crate::{NewOrder, Order, OrderError, OrderId, reservation_of};
 
 /// What reservation ids of this service's keys are made under.
 const SCOPE: &str = "orders";
-/// Attempts of a key that are looked up at once, after the first.
+/// Attempts of a key that are looked up at once, after the first; twice as many each time, up to `MAX_WINDOW`.
 const WINDOW: u32 = 16;
+const MAX_WINDOW: u32 = 1_024;
 /// Reservations that one request finds released before it gives up.
 const MAX_RELEASED: u32 = 8;
 
@@ -33,7 +34,7 @@ impl Core {
         let mut attempt = 1;
         for _ in 0..MAX_RELEASED {
             if let Some(keyed) = &keyed {
-                match self.look_up(keyed, attempt).await? {
+                match self.look_up(keyed, attempt, deadline).await? {
                     Lookup::Answered(answer) => return Ok(Answered::Replayed(answer)),
                     Lookup::Attempt(next) => attempt = next,
                 }
@@ -48,7 +49,7 @@ impl Core {
                     continue;
                 }
                 (Err(CatalogError::OtherLines), Some(keyed)) => {
-                    return self.other_lines(keyed, attempt).await;
+                    return self.other_lines(keyed, attempt, deadline).await;
                 }
                 (Err(error), _) => return Err(error.into()),
             };
@@ -66,7 +67,12 @@ impl Core {
     }
 
     /// The stored answer of a key, or the first attempt from `first` that nothing was decided about.
-    async fn look_up(&self, keyed: &Keyed<Order>, first: u32) -> Result<Lookup, OrderError> {
+    async fn look_up(
+        &self,
+        keyed: &Keyed<Order>,
+        first: u32,
+        deadline: Instant,
+    ) -> Result<Lookup, OrderError> {
         let request = &keyed.idempotency;
         let (mut first, mut window) = (first, 1);
         loop {
@@ -75,7 +81,8 @@ impl Core {
             footprint
                 .reservations
                 .extend((first..first + window).map(|n| reservation_of(SCOPE, &request.key, n)));
-            let found = self.lookups.submit(footprint).await?;
+            let found = tokio::time::timeout_at(deadline, self.lookups.submit(footprint)).await;
+            let found = found.map_err(|elapsed| OrderError::Unavailable(Box::new(elapsed)))??;
             let snapshot = found.map_err(|error| OrderError::of_store(&error))?;
             match snapshot.records.get(&request.key).map(|record| record.replay(request)) {
                 Some(Replay::Stored(answer)) => return Ok(Lookup::Answered(answer)),
@@ -89,7 +96,7 @@ impl Core {
                 return Ok(Lookup::Attempt(attempt));
             }
             first += window;
-            window = WINDOW;
+            window = (window * 2).clamp(WINDOW, MAX_WINDOW);
         }
     }
 
@@ -107,8 +114,13 @@ impl Core {
     }
 
     /// A keyed hold met a reservation of other lines: the key was used for something else, unless it is decided by now.
-    async fn other_lines(&self, keyed: &Keyed<Order>, attempt: u32) -> Result<Answered<Order>, OrderError> {
-        match self.look_up(keyed, attempt).await? {
+    async fn other_lines(
+        &self,
+        keyed: &Keyed<Order>,
+        attempt: u32,
+        deadline: Instant,
+    ) -> Result<Answered<Order>, OrderError> {
+        match self.look_up(keyed, attempt, deadline).await? {
             Lookup::Answered(answer) => Ok(Answered::Replayed(answer)),
             Lookup::Attempt(next) if next > attempt => Err(OrderError::NotPlaced),
             Lookup::Attempt(_) => Err(OrderError::KeyReused),

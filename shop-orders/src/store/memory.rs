@@ -32,6 +32,8 @@ struct State {
     decisions: HashMap<ReservationId, Decision>,
     /// The reservations that were decided under a key.
     of_key: HashMap<IdempotencyKey, Vec<ReservationId>>,
+    /// The one of them that placed an order.
+    placed: HashMap<IdempotencyKey, ReservationId>,
     records: HashMap<IdempotencyKey, IdempotencyRecord>,
     events: Vec<Event>,
     events_of: HashMap<OrderId, Vec<usize>>,
@@ -80,7 +82,7 @@ impl OrderStore for MemoryOrderStore {
             decisions: HashMap::new(),
             first_number: state.last_number + 1,
         };
-        let of_keys = footprint.keys.iter().filter_map(|key| state.of_key.get(key)).flatten();
+        let of_keys = footprint.keys.iter().filter_map(|key| state.placed.get(key));
         for id in footprint.reservations.iter().chain(of_keys) {
             snapshot.decisions.extend(state.decisions.get(id).map(|decision| (*id, decision.clone())));
         }
@@ -177,6 +179,7 @@ impl OrderStore for MemoryOrderStore {
         let keys: Vec<IdempotencyKey> = old.map(|record| record.key.clone()).collect();
         for key in &keys {
             state.records.remove(key);
+            state.placed.remove(key);
             for id in state.of_key.remove(key).unwrap_or_default() {
                 state.decisions.entry(id).and_modify(|decision| decision.key = None);
             }
@@ -222,7 +225,7 @@ impl State {
         let decided = changes.decisions.iter().all(|decision| {
             let is_new = !self.decisions.contains_key(&decision.reservation_id);
             let is_free = match (&decision.key, decision.outcome) {
-                (Some(key), Outcome::Placed(_)) => !self.is_placed(key) && keys.insert(key),
+                (Some(key), Outcome::Placed(_)) => !self.placed.contains_key(key) && keys.insert(key),
                 _ => true,
             };
             is_new && is_free && reservations.insert(decision.reservation_id)
@@ -239,12 +242,6 @@ impl State {
         }
     }
 
-    fn is_placed(&self, key: &IdempotencyKey) -> bool {
-        let mut decisions =
-            self.of_key.get(key).into_iter().flatten().filter_map(|id| self.decisions.get(id));
-        decisions.any(|decision| matches!(decision.outcome, Outcome::Placed(_)))
-    }
-
     fn write(&mut self, changes: &ChangeSet, now: Timestamp) {
         for order in &changes.created {
             self.last_number = self.last_number.max(order.number);
@@ -256,6 +253,9 @@ impl State {
         for decision in &changes.decisions {
             if let Some(key) = &decision.key {
                 self.of_key.entry(key.clone()).or_default().push(decision.reservation_id);
+                if let Outcome::Placed(_) = decision.outcome {
+                    self.placed.insert(key.clone(), decision.reservation_id);
+                }
             }
             self.decisions.insert(decision.reservation_id, decision.clone());
         }

@@ -79,7 +79,8 @@ pub trait OrderStore: fmt::Debug + Send + Sync + 'static {
 pub struct Footprint {
     /// Orders by id.
     pub orders: BTreeSet<OrderId>,
-    /// Idempotency records, and all decisions, of these keys.
+    /// The idempotency records and the placed decisions of these keys: one of each at most. Attempts of a key that were
+    /// given up may be many; they are found by their reservations.
     pub keys: BTreeSet<IdempotencyKey>,
     /// Decisions of these reservations, each with its order if it was placed.
     pub reservations: BTreeSet<ReservationId>,
@@ -96,7 +97,7 @@ pub struct Snapshot {
     pub orders: HashMap<OrderId, Order>,
     /// The idempotency records found.
     pub records: HashMap<IdempotencyKey, IdempotencyRecord>,
-    /// The decisions found, those of keys included.
+    /// The decisions found, by reservation or as the placed one of a key.
     pub decisions: HashMap<ReservationId, Decision>,
     /// The first of the numbers asked for; the others follow it.
     pub first_number: u64,

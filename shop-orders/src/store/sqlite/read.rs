@@ -37,16 +37,13 @@ pub(super) fn load(footprint: &Footprint) -> StoreResult<Query> {
     }
     if !footprint.keys.is_empty() {
         let keys = json(footprint.keys.iter().map(|key| key.as_str()))?;
-        // Two branches, since each has its own partial index.
-        for of_outcome in [
+        for part in [
             " UNION ALL SELECT 2, reservation_id, key, attempt, order_id, at, NULL, NULL FROM order_decisions \
              WHERE key IN (SELECT value FROM json_each(?)) AND key IS NOT NULL AND order_id IS NOT NULL",
-            " UNION ALL SELECT 2, reservation_id, key, attempt, order_id, at, NULL, NULL FROM order_decisions \
-             WHERE key IN (SELECT value FROM json_each(?)) AND key IS NOT NULL AND order_id IS NULL",
             " UNION ALL SELECT 3, key, fingerprint, status, location, etag, body, at FROM order_records \
              WHERE key IN (SELECT value FROM json_each(?))",
         ] {
-            query.push(of_outcome).bind(keys.as_str());
+            query.push(part).bind(keys.as_str());
         }
     }
     Ok(query)
