@@ -54,28 +54,32 @@ impl Core {
         }
     }
 
-    /// Shrinks go first: one that came after the fulfilment of the same reservation, as may happen when two workers share
-    /// the outbox, would be lost, and more would leave the warehouse than was ordered. So every fulfilment is preceded by
-    /// a shrink to what the order has now.
     async fn send(&self, open: &[OpenSettlement]) -> Result<(), OrderError> {
-        let of_order = |action: &SettleAction| matches!(action, SettleAction::Fulfil);
-        let fulfilled = open.iter().filter(|open| of_order(&open.settlement.action));
+        self.settle_in_order(open.iter().map(|open| open.settlement.clone()).collect()).await.map(|_| ())
+    }
+
+    /// Shrinks go first: one that came after the fulfilment of the same reservation, as may happen when two workers share
+    /// the outbox, would be lost, and more would leave the warehouse than was ordered. So every fulfilment, whoever sends
+    /// it, is preceded by a shrink to what the order has now. Returns the outcomes, in any order.
+    pub(crate) async fn settle_in_order(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<SettleOutcome>, OrderError> {
+        let fulfilled = settlements.iter().filter(|settlement| settlement.action == SettleAction::Fulfil);
         let mut shrinks =
-            self.shrinks_of(fulfilled.map(|open| open.settlement.reservation_id).collect()).await?;
-        let mut others = Vec::with_capacity(open.len());
-        for open in open {
-            match &open.settlement.action {
-                SettleAction::Shrink(_) => shrinks.push(open.settlement.clone()),
-                _ => others.push(open.settlement.clone()),
-            }
-        }
+            self.shrinks_of(fulfilled.map(|settlement| settlement.reservation_id).collect()).await?;
+        let is_shrink = |settlement: &Settlement| matches!(settlement.action, SettleAction::Shrink(_));
+        let (more, others): (Vec<_>, Vec<_>) = settlements.into_iter().partition(is_shrink);
+        shrinks.extend(more);
+        let mut all = Vec::with_capacity(others.len());
         for settlements in [shrinks, others] {
             if !settlements.is_empty() {
                 let outcomes = self.catalog.settle(&settlements).await?;
                 self.compare(&settlements, &outcomes).await?;
+                all.extend(outcomes);
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Shrinks to what the orders have of these reservations, of those orders that were ever edited.

@@ -1,5 +1,6 @@
 //! Stores that break one promise each. The suite catches every one of them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -228,7 +229,7 @@ impl OrderStore for BrokenStore {
 
 /// What happens to the next commit of a [`FlakyStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CommitFault {
+pub(crate) enum CommitFault {
     /// It is written; the answer is lost.
     LostAnswer,
     /// It is not written; the answer is lost all the same.
@@ -239,14 +240,30 @@ pub(super) enum CommitFault {
 
 /// A sound store behind an unsound connection.
 #[derive(Debug)]
-pub(super) struct FlakyStore {
-    pub(super) inner: Arc<dyn OrderStore>,
-    pub(super) commits: Mutex<Vec<CommitFault>>,
+pub(crate) struct FlakyStore {
+    pub(crate) inner: Arc<dyn OrderStore>,
+    pub(crate) commits: Mutex<Vec<CommitFault>>,
+    /// Whether reads never end.
+    pub(crate) stalled: AtomicBool,
+}
+
+impl FlakyStore {
+    pub(crate) fn over(inner: Arc<dyn OrderStore>) -> Arc<Self> {
+        Arc::new(Self { inner, commits: Mutex::default(), stalled: false.into() })
+    }
+
+    /// The next commit meets this, before those that were told earlier.
+    pub(crate) fn next(&self, fault: CommitFault) {
+        self.commits.lock().expect("no check panics while it holds this").push(fault);
+    }
 }
 
 #[async_trait]
 impl OrderStore for FlakyStore {
     async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
+        if self.stalled.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.inner.load(footprint).await
     }
 

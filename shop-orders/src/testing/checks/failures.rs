@@ -1,4 +1,5 @@
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use shop_core::PageRequest;
@@ -85,9 +86,9 @@ pub async fn row_06_a_slow_decision_after_recovery_is_not_placed(factory: &dyn O
 pub async fn row_07_an_unknown_commit_is_read_again(factory: &dyn OrderStoreFactory) {
     let shop = Shop::open(factory).await;
     let product = shop.product("A", "1 EUR", 10).await;
-    let flaky = Arc::new(FlakyStore { inner: shop.store.store.clone(), commits: Mutex::default() });
+    let flaky = FlakyStore::over(shop.store.store.clone());
     let service = shop.service_over(flaky.clone(), by_hand());
-    let next = |fault| flaky.commits.lock().expect("no panic").push(fault);
+    let next = |fault| flaky.next(fault);
     next(CommitFault::LostAnswer);
     let order = fresh(service.place(new(&[(product, 1)]), Some(keyed("a", "one"))).await);
     assert_eq!(shop.orders.get(order.id).await.expect("it was written"), order);
@@ -210,6 +211,22 @@ pub async fn row_12_unreachable_products_leave_nothing(factory: &dyn OrderStoreF
     shop.assert_sound().await;
 }
 
+/// Row 13: an orders' store that does not answer is a retryable refusal at the deadline.
+pub async fn row_13_a_store_that_does_not_answer_is_waited_for_until_the_deadline(
+    factory: &dyn OrderStoreFactory,
+) {
+    let shop = Shop::open(factory).await;
+    let product = shop.product("A", "1 EUR", 10).await;
+    let stalled = FlakyStore::over(shop.store.store.clone());
+    stalled.stalled.store(true, Ordering::SeqCst);
+    let impatient = OrderServiceConfig { place_deadline: Duration::from_millis(20), ..by_hand() };
+    let service = shop.service_over(stalled, impatient);
+    let placing = service.place(new(&[(product, 1)]), Some(keyed("k", "one")));
+    let ended = tokio::time::timeout(Duration::from_secs(20), placing).await.expect("it ends");
+    assert!(matches!(&ended, Err(error @ OrderError::Unavailable(_)) if error.is_retryable()), "{ended:?}");
+    shop.assert_sound().await;
+}
+
 /// What leaves the warehouse is what the order has in the end, though the fulfilment overtakes an edit's settlement.
 pub async fn a_shrunk_order_ships_what_it_has(factory: &dyn OrderStoreFactory) {
     let shop = Shop::open(factory).await;
@@ -227,6 +244,58 @@ pub async fn a_shrunk_order_ships_what_it_has(factory: &dyn OrderStoreFactory) {
     shop.other_catalog.settle(&late).await.expect("settled");
     let sequences: Vec<u64> = stalled.iter().map(|open| open.sequence).collect();
     shop.store.other.close_settlements(&sequences).await.expect("close");
+    shop.assert_sound().await;
+}
+
+/// Recovery that is faster than the settler ships what the order has, not what was held for it at first.
+pub async fn recovery_ships_no_more_than_the_order_has(factory: &dyn OrderStoreFactory) {
+    let shop = Shop::open(factory).await;
+    let product = shop.product("A", "1 EUR", 10).await;
+    let order = shop.place(&[(product, 5)]).await;
+    // Nothing of it is delivered: not the commit, not the shrink, not the fulfilment.
+    shop.catalog.set_down(true);
+    let three = OrderPatch { lines: Some(lines(&[(product, 3)])), ..OrderPatch::default() };
+    shop.orders.edit(order.id, None, three).await.expect("edit");
+    fresh(shop.orders.ship(order.id, None, None).await);
+    shop.orders.settle_now().await.expect_err("products are down");
+    shop.clock.advance(OrderServiceConfig::default().grace + Duration::from_secs(1));
+    assert_eq!(shop.other.recover_now().await.expect("recovery"), 1);
+    assert_eq!((shop.stock(product).await.on_hand, shop.stock(product).await.allocated), (7, 0));
+    assert_eq!(shop.other.figures().orders_in_doubt, 0);
+    shop.catalog.set_down(false);
+    shop.assert_sound().await;
+    // The same once it is delivered, and with a second reservation of which a part was given back.
+    let order = shop.place(&[(product, 1)]).await;
+    shop.catalog.set_down(true);
+    for quantity in [5, 2] {
+        shop.catalog.set_down(quantity == 2);
+        let patch = OrderPatch { lines: Some(lines(&[(product, quantity)])), ..OrderPatch::default() };
+        shop.orders.edit(order.id, None, patch).await.expect("edit");
+    }
+    fresh(shop.orders.ship(order.id, None, None).await);
+    fresh(shop.orders.deliver(order.id, None, None).await);
+    shop.clock.advance(OrderServiceConfig::default().grace + Duration::from_secs(1));
+    assert_eq!(shop.other.recover_now().await.expect("recovery"), 2, "both reservations");
+    assert_eq!((shop.stock(product).await.on_hand, shop.stock(product).await.allocated), (5, 0));
+    shop.catalog.set_down(false);
+    shop.assert_sound().await;
+}
+
+/// A hold that is delivered once more after its order was shipped, when products have forgotten it, is given back: the
+/// order was fulfilled already.
+pub async fn row_10_a_late_hold_of_a_shipped_order_is_given_back(factory: &dyn OrderStoreFactory) {
+    let shop = Shop::open(factory).await;
+    let product = shop.product("A", "1 EUR", 10).await;
+    let order = fresh(shop.orders.place(new(&[(product, 4)]), Some(keyed("k", "four"))).await);
+    fresh(shop.orders.ship(order.id, None, None).await);
+    shop.assert_sound().await;
+    let late = shop.catalog.asked()[0].clone();
+    shop.clock.advance(Duration::from_secs(25 * 3_600));
+    assert!(shop.products.purge().await.expect("purge") > 0);
+    shop.other_catalog.hold(&late).await.expect("products have forgotten it");
+    assert_eq!((shop.stock(product).await.on_hand, shop.stock(product).await.allocated), (6, 4));
+    shop.recover(&shop.other).await;
+    assert_eq!((shop.stock(product).await.on_hand, shop.stock(product).await.allocated), (6, 0));
     shop.assert_sound().await;
 }
 
