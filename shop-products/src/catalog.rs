@@ -165,11 +165,20 @@ pub enum CatalogError {
     /// Products cannot be asked or did not answer in time. What was asked may have been done.
     #[error("products are unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Products are known to be out of reach, so they were not asked: nothing was done, and asking again at once is of no
+    /// use.
+    #[error("products are out of reach")]
+    NotSent(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl CatalogError {
     /// Whether what was asked may have been done all the same.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// Whether products said nothing about the request, so that the same may well succeed later.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::NotSent(_))
     }
 }

@@ -72,7 +72,7 @@ fn settle(reservation_id: ReservationId, action: SettleAction) -> Settlement {
 
 fn fault(error: &CatalogError) -> &ClientFault {
     match error {
-        CatalogError::Unavailable(source) => source.downcast_ref().unwrap(),
+        CatalogError::Unavailable(source) | CatalogError::NotSent(source) => source.downcast_ref().unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -364,7 +364,9 @@ async fn the_breaker_opens_and_recovers() {
     }
     assert_eq!(catalog.breaker(), BreakerState::Open);
     *well.lock().unwrap() = true;
-    assert!(matches!(fault(&catalog.check(&[line("A", 1)]).await.unwrap_err()), ClientFault::Open));
+    let refused = catalog.check(&[line("A", 1)]).await.unwrap_err();
+    assert!(matches!(fault(&refused), ClientFault::Open), "{refused:?}");
+    assert!(matches!(refused, CatalogError::NotSent(_)) && !refused.is_unknown() && refused.is_unanswered());
     clock.advance(Duration::from_secs(5));
     assert_eq!(catalog.breaker(), BreakerState::HalfOpen);
     assert!(catalog.check(&[line("A", 1)]).await.unwrap().available);

@@ -4,7 +4,7 @@ use crate::CatalogError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientFault {
-    /// Too many attempts failed: nothing was sent.
+    /// Too many attempts failed: nothing more was sent. The source of a [`CatalogError::NotSent`] if nothing was sent at all.
     #[error("products are not asked for now, since they gave no answer lately")]
     Open,
     /// No connection, or it broke off.

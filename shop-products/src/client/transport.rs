@@ -95,7 +95,12 @@ impl Transport {
         let headers = headers(body.is_some());
         let mut n = 0;
         loop {
-            let Some(permit) = self.breaker.admit() else { return Err(ClientFault::Open.into()) };
+            let Some(permit) = self.breaker.admit() else {
+                // An earlier attempt of this call was sent.
+                let was_sent = n > 0;
+                let fault = ClientFault::Open;
+                return Err(if was_sent { fault.into() } else { CatalogError::NotSent(Box::new(fault)) });
+            };
             let outcome = self.attempt(&method, &url, &headers, body.clone(), deadline).await;
             // A refusal is an answer; only silence, nonsense and gateway errors say that products are not there.
             let (fault, asked) = match outcome {
