@@ -24,7 +24,8 @@ pub(crate) struct AccessGuard {
     uri: Uri,
     client_ip: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
-    ids: Option<(HeaderValue, HeaderValue)>,
+    request_id: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
     route: Option<(Arc<str>, Arc<str>)>,
     request_body: Option<BodyProgress>,
     status: Option<StatusCode>,
@@ -48,7 +49,8 @@ impl AccessGuard {
                 uri: req.uri().clone(),
                 client_ip: client.ip,
                 user_agent: req.headers().get(header::USER_AGENT).cloned(),
-                ids: None,
+                request_id: None,
+                traceparent: None,
                 route: None,
                 request_body: None,
                 status: None,
@@ -60,8 +62,10 @@ impl AccessGuard {
         })
     }
 
-    pub(crate) fn set_ids(&mut self, request_id: HeaderValue, traceparent: HeaderValue) {
-        self.ids = Some((request_id, traceparent));
+    /// The request's id, and the span that the upstream is called in.
+    pub(crate) fn set_ids(&mut self, request_id: HeaderValue, traceparent: Option<HeaderValue>) {
+        self.request_id = Some(request_id);
+        self.traceparent = traceparent;
     }
 
     pub(crate) fn set_route(&mut self, route: Arc<str>, upstream: Arc<str>) {
@@ -112,8 +116,8 @@ impl Drop for AccessGuard {
             event.duration = self.start.elapsed().as_nanos() as u64,
             http.request.body.bytes = self.request_body.as_ref().map_or(0, BodyProgress::bytes),
             http.response.body.bytes = self.sent,
-            http.request.id = self.ids.as_ref().and_then(|(id, _)| id.to_str().ok()),
-            trace.id = self.ids.as_ref().map(|(_, traceparent)| trace_id(traceparent)),
+            http.request.id = self.request_id.as_ref().and_then(|id| id.to_str().ok()),
+            trace.id = self.traceparent.as_ref().map(trace_id),
             client.ip = self.client_ip.map(tracing::field::display),
             user_agent.original = self.user_agent.as_ref().and_then(|agent| agent.to_str().ok()),
             labels.route = self.route.as_ref().map(|(route, _)| &**route),

@@ -41,7 +41,7 @@ use crate::body::{GatewayBody, RequestBody};
 use crate::client::Client;
 use crate::engine::{Engine, Route};
 use crate::fault::Fault;
-use crate::headers::{HeadFault, Inbound, clean_response, prepare};
+use crate::headers::{HeadFault, Inbound, TRACEPARENT, X_REQUEST_ID, clean_response, prepare};
 use crate::rescue;
 use crate::route::{Lookup, RouteQuery, has_dot_segment};
 use crate::upstream::{Pool, UpstreamKind};
@@ -66,7 +66,7 @@ impl<P: Pool> Engine<P> {
         let req = slot.as_mut().expect("it was just put there");
         let (inbound, head) = prepare(req, client, self.max_header);
         if let Some(access) = &mut access {
-            access.set_ids(inbound.request_id.clone(), inbound.traceparent.clone());
+            access.set_ids(inbound.request_id.clone(), req.headers().get(TRACEPARENT).cloned());
         }
         let mut upstream = None;
         let outcome = match head {
@@ -82,7 +82,10 @@ impl<P: Pool> Engine<P> {
             Err(HeadFault::TooLarge) => Err(Fault::HeadersTooLarge { max: self.max_header }),
         };
         let mut res = match outcome {
-            Ok(res) => res,
+            Ok(mut res) => {
+                res.headers_mut().insert(X_REQUEST_ID, inbound.request_id);
+                res
+            }
             Err(fault) => rescue::respond(&fault, inbound.request_id, upstream),
         };
 
@@ -150,13 +153,13 @@ impl<P: Pool> Engine<P> {
             UpstreamKind::Network(network) => {
                 let upload = slot.as_mut().and_then(|req| req.body_mut().watch(self.body_limits));
                 let (mut res, parts) = network.call(slot, inbound.host.is_some(), upload).await?;
-                clean_response(&mut res, inbound.request_id.clone()).map_err(Fault::BadResponse)?;
+                clean_response(&mut res).map_err(Fault::BadResponse)?;
                 Ok(res.map(|incoming| GatewayBody::network(parts.body(incoming))))
             }
             UpstreamKind::InProcess(service) => {
                 let req = slot.take().ok_or(Fault::Closed)?;
                 let mut res = service.call(req).await.map_err(Fault::Service)?;
-                clean_response(&mut res, inbound.request_id.clone()).map_err(Fault::BadResponse)?;
+                clean_response(&mut res).map_err(Fault::BadResponse)?;
                 Ok(res.map(GatewayBody::boxed))
             }
         }

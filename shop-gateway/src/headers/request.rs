@@ -25,8 +25,6 @@ pub(crate) enum HeadFault {
 pub(crate) struct Inbound {
     /// The id, taken or made.
     pub(crate) request_id: HeaderValue,
-    /// The span that the upstream is called in.
-    pub(crate) traceparent: HeaderValue,
     /// The request's host; empty only for HTTP/1.0.
     pub(crate) host: Option<HeaderValue>,
 }
@@ -186,8 +184,8 @@ pub(crate) fn prepare<B>(
         }
         new_trace()
     });
-    headers.insert(TRACEPARENT, traceparent.clone());
-    let mut inbound = Inbound { request_id, traceparent, host };
+    headers.insert(TRACEPARENT, traceparent);
+    let mut inbound = Inbound { request_id, host };
     if let Some(fault) = fault {
         return (inbound, Err(fault));
     }

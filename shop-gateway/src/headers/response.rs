@@ -3,7 +3,7 @@
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode, Version};
 
-use super::{X_REQUEST_ID, connection_options};
+use super::connection_options;
 
 /// Why an upstream's response is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +27,8 @@ const DROPPED: [HeaderName; 6] = [
     header::TE,
 ];
 
-/// Makes an upstream's head the client's, in place, or says why it cannot be.
-pub(crate) fn clean_response<B>(res: &mut Response<B>, request_id: HeaderValue) -> Result<(), BadResponse> {
+/// Makes an upstream's head the client's, in place, or says why it cannot be. The request's id is not added yet.
+pub(crate) fn clean_response<B>(res: &mut Response<B>) -> Result<(), BadResponse> {
     if res.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(BadResponse::SwitchingProtocols);
     }
@@ -72,7 +72,6 @@ pub(crate) fn clean_response<B>(res: &mut Response<B>, request_id: HeaderValue) 
         headers.remove(&DROPPED[dropped.trailing_zeros() as usize]);
         dropped &= dropped - 1;
     }
-    headers.insert(X_REQUEST_ID, request_id);
     *res.version_mut() = Version::HTTP_11;
     Ok(())
 }
@@ -95,7 +94,7 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let mut res = builder.body(()).unwrap();
-        clean_response(&mut res, HeaderValue::from_static("id")).map(|()| res.headers().clone())
+        clean_response(&mut res).map(|()| res.headers().clone())
     }
 
     #[test]
@@ -107,12 +106,10 @@ mod tests {
             ("x-b", "2"),
             ("x-c", "3"),
             ("keep-alive", "timeout=5"),
-            ("x-request-id", "theirs"),
         ])
         .unwrap();
-        assert_eq!(headers.len(), 2);
+        assert_eq!(headers.len(), 1);
         assert_eq!(headers["x-c"], "3");
-        assert_eq!(headers["x-request-id"], "id");
     }
 
     #[test]
