@@ -17,6 +17,7 @@ on_every_store!(
     csv_is_read_as_spreadsheets_write_it,
     export_import_export_is_the_same_bytes,
     a_dry_run_changes_nothing,
+    what_is_longer_than_a_batch_does_not_end_the_import,
     a_body_that_breaks_off_keeps_what_was_answered,
     answers_come_while_rows_are_still_sent,
     what_cannot_be_imported_is_refused_at_once
@@ -166,6 +167,19 @@ async fn a_dry_run_changes_nothing(shop: Shop) {
     assert_eq!(seen, ["updated", "created", "refused"]);
     assert!(answers[1].get("product_id").is_none(), "what was not made has no id");
     assert_eq!(shop.get("/v1/products").await.expect(200)["data"], json!([there]));
+}
+
+async fn what_is_longer_than_a_batch_does_not_end_the_import(shop: Shop) {
+    let (long, blank) = ("x".repeat((4 << 20) + 7), "\n".repeat(3 << 20));
+    let json = format!("{}\n{{\"sku\":\"{long}\"}}\n{}\n{blank}{}", row("L-1"), row("L-2"), row("L-3"));
+    let csv =
+        format!("sku,name,price,currency\nL-4,a,1,EUR\nL-5,{long},1,EUR\nL-6,b,1,EUR\n{blank}L-7,c,1,EUR\n");
+    for (content_type, text) in [("application/x-ndjson", json), ("text/csv", csv)] {
+        let answers = import(&shop, "", content_type, text).await;
+        let seen: Vec<_> = answers.iter().map(|a| a["status"].as_str().unwrap()).collect();
+        assert_eq!(seen, ["created", "refused", "created", "created"], "{content_type}");
+        assert_eq!(answers[1]["errors"][0]["code"], "row_too_long");
+    }
 }
 
 /// An import by hand: the head, then chunks.

@@ -218,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_row_takes_no_more_memory_than_the_longest() {
+        let (mut reader, mut rows) = (CsvRows::new(1 << 20), Vec::new());
+        reader.feed(b"sku,name,price,currency\nA,\"", &mut rows).unwrap();
+        for piece in [[b'x'; 64 << 10], [b','; 64 << 10], [b'\n'; 64 << 10]].iter().cycle().take(99) {
+            reader.feed(piece, &mut rows).unwrap();
+            assert!(reader.fields.len() <= 1 << 20 && reader.ends.len() <= 2_048 && rows.is_empty());
+        }
+        reader.feed(b"\"\n", &mut rows).unwrap();
+        assert_eq!(rows[0].content.as_ref().unwrap_err()[0].code, "row_too_long");
+        assert!(reader.fields.len() <= 64 << 10);
+    }
+
+    #[test]
     fn nothing_and_a_header_alone_are_no_rows() {
         for text in ["", "\n\n", "sku,name,price,currency", "sku,name,price,currency\r\n", "\u{feff}"] {
             assert!(read(text.as_bytes(), 3, 100).unwrap().is_empty(), "{text:?}");

@@ -14,7 +14,7 @@ use super::row::{self, Row, RowResult};
 
 /// A chunk is read in pieces of so many bytes, so that the rows of one piece are few.
 const PIECE: usize = 64 << 10;
-/// A batch is no longer than about so many bytes, however few rows that are.
+/// A batch is read from no more than about so many bytes, however few rows that are, once there is one.
 const BATCH_BYTES: usize = 2 << 20;
 /// Rows that came are written when no more come for so long: a sender that sends a row now and then gets its answers.
 const LULL: Duration = Duration::from_millis(50);
@@ -184,9 +184,12 @@ impl Source {
         matches!(&self.parser, Parser::Csv(parser) if !parser.has_header()) && self.end.is_none()
     }
 
-    /// Reads until there is a batch, the body is at its end, or nothing came for a while.
+    /// Reads until there is a batch, the body is at its end, or nothing came for a while. No row is there only at the end.
     async fn fill(&mut self, size: usize) {
-        while self.rows.len() < size && self.bytes < BATCH_BYTES && self.end.is_none() {
+        while self.rows.len() < size && self.end.is_none() {
+            if !self.rows.is_empty() && self.bytes >= BATCH_BYTES {
+                return;
+            }
             if self.rows.is_empty() {
                 self.more().await;
             } else if tokio::time::timeout(LULL, self.more()).await.is_err() {

@@ -107,6 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn a_long_row_takes_no_more_memory_than_the_longest() {
+        let (mut reader, mut rows) = (NdjsonRows::new(1 << 20), Vec::new());
+        for _ in 0..100 {
+            reader.feed(&[b'x'; 64 << 10], &mut rows);
+            assert!(reader.partial.capacity() <= 2 << 20 && rows.is_empty());
+        }
+        reader.feed(b"\n", &mut rows);
+        assert_eq!(rows[0].content.as_ref().unwrap_err()[0].code, "row_too_long");
+        assert!(reader.partial.capacity() <= 64 << 10);
+    }
+
+    #[test]
     fn a_bad_row_does_not_stop_the_others() {
         let long = format!("{{\"sku\":\"{}\"}}", "x".repeat(300));
         let good = "{\"sku\":\"A\",\"name\":\"a\",\"price\":{\"amount\":\"1\",\"currency\":\"EUR\"}}";
