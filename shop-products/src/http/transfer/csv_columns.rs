@@ -44,11 +44,7 @@ impl Columns {
         if faults.is_empty() {
             return Ok(columns);
         }
-        let detail = format!("the columns are {}", NAMES.join(","));
-        Err(Problem {
-            errors: faults,
-            ..Problem::new(400, "invalid_csv_header", "The CSV header is not valid").detail(detail)
-        })
+        Err(unusable_header(faults))
     }
 
     /// A row's SKU.
@@ -91,6 +87,14 @@ impl Columns {
                 Err(faults)
             }
         }
+    }
+}
+
+pub(super) fn unusable_header(faults: Vec<FieldError>) -> Problem {
+    let detail = format!("the columns are {}", NAMES.join(","));
+    Problem {
+        errors: faults,
+        ..Problem::new(400, "invalid_csv_header", "The CSV header is not valid").detail(detail)
     }
 }
 

@@ -2,7 +2,7 @@ use csv_core::{ReadRecordResult, Reader};
 use shop_core::{FieldError, Problem};
 
 use super::bom::Bom;
-use super::csv_columns::Columns;
+use super::csv_columns::{Columns, unusable_header};
 use super::ndjson::too_long;
 use super::row::Row;
 
@@ -23,6 +23,8 @@ pub(super) struct CsvRows {
     begun: bool,
     /// The record is longer than `max`.
     skipping: bool,
+    /// The file ended in its quotes.
+    unclosed: bool,
     max: usize,
     line: u64,
     /// Where the record began.
@@ -42,6 +44,7 @@ impl CsvRows {
             columns: None,
             begun: false,
             skipping: false,
+            unclosed: false,
             max,
             line: 1,
             at: 1,
@@ -72,6 +75,13 @@ impl CsvRows {
     pub(super) fn finish(&mut self, rows: &mut Vec<Row>) -> Result<(), Problem> {
         let held = self.bom.finish();
         self.read(held, rows)?;
+        // A line break ends the last record, unless it stands in quotes: those never closed.
+        let mut end: &[u8] = b"\n";
+        while self.begun && !end.is_empty() {
+            let read = self.step(end, rows)?;
+            end = &end[read..];
+        }
+        self.unclosed = self.begun;
         // No input says that there is no more.
         while self.begun {
             self.step(&[], rows)?;
@@ -136,6 +146,7 @@ impl CsvRows {
 
     fn record(&mut self, rows: &mut Vec<Row>) -> Result<(), Problem> {
         let skipped = std::mem::take(&mut self.skipping);
+        let unclosed = std::mem::take(&mut self.unclosed);
         self.begun = false;
         let (count, at) = (self.ended, self.at);
         (self.filled, self.ended) = (0, 0);
@@ -143,12 +154,17 @@ impl CsvRows {
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let fields: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &self.fields[start..*end]).collect();
         let Some(columns) = &self.columns else {
+            if unclosed {
+                return Err(unusable_header(vec![unclosed_quote()]));
+            }
             self.columns = Some(Columns::read(fields.into_iter())?);
             return Ok(());
         };
         self.row += 1;
         let mut sku = None;
-        let content = if skipped {
+        let content = if unclosed {
+            Err(vec![unclosed_quote()])
+        } else if skipped {
             Err(vec![too_long(self.max)])
         } else if fields.len() != columns.width {
             let detail = format!("has {} fields, the header {}", fields.len(), columns.width);
@@ -169,6 +185,10 @@ impl CsvRows {
         }
         Ok(())
     }
+}
+
+fn unclosed_quote() -> FieldError {
+    FieldError::new("", "unclosed_quote", "has a quote that is not closed before the end of the file")
 }
 
 #[cfg(test)]
@@ -228,6 +248,33 @@ mod tests {
         reader.feed(b"\"\n", &mut rows).unwrap();
         assert_eq!(rows[0].content.as_ref().unwrap_err()[0].code, "row_too_long");
         assert!(reader.fields.len() <= 64 << 10);
+    }
+
+    #[test]
+    fn a_quote_that_never_closes_is_a_fault() {
+        let long = "x".repeat(900);
+        let tails =
+            ["B,\"b,1,EUR\nC,c,1,EUR\n", "B,b,1,\"EUR", "\"", "B,\"b\"\",1,EUR", &format!("\"{long}")];
+        for tail in tails {
+            let text = format!("sku,name,price,currency\nA,a,1,EUR\n{tail}");
+            for size in [1, 3, 1_000] {
+                let rows = read(text.as_bytes(), size, 500).unwrap();
+                assert_eq!(rows.len(), 2, "{tail:?}");
+                assert!(rows[0].content.is_ok());
+                let faults = rows[1].content.as_ref().unwrap_err();
+                assert_eq!(
+                    (faults.len(), &*faults[0].code, rows[1].line),
+                    (1, "unclosed_quote", 3),
+                    "{tail:?}"
+                );
+            }
+        }
+        for end in ["A,a,1,\"EUR\"", "\"A\",a,1,\"EUR\"\r\n", "A,a\"b,1,EUR", "A,a,1,EUR\r"] {
+            let rows = read(format!("sku,name,price,currency\n{end}").as_bytes(), 2, 500).unwrap();
+            assert!(rows.len() == 1 && rows[0].content.is_ok(), "{end:?}");
+        }
+        let refused = read(b"\"sku,name,price,currency\nA,a,1,EUR\n", 5, 500).unwrap_err();
+        assert_eq!((&*refused.code, &*refused.errors[0].code), ("invalid_csv_header", "unclosed_quote"));
     }
 
     #[test]
