@@ -129,6 +129,7 @@ mod broken_stores {
         rows_that_come_while_paging_shift_no_other,
         filters_narrow_down_together,
         words_are_found,
+        what_thousands_match_is_listed_as_what_few_do,
         reservations_are_listed_oldest_first,
         adjustments_are_listed_newest_first,
         a_purge_takes_only_what_ended_before,

@@ -347,6 +347,7 @@ pub fn caught_by() -> HashMap<&'static str, Vec<Fault>> {
         ("rows_that_come_while_paging_shift_no_other", vec![PagesByOffset]),
         ("filters_narrow_down_together", vec![IgnoresInStock]),
         ("words_are_found", vec![IgnoresWords]),
+        ("what_thousands_match_is_listed_as_what_few_do", vec![IgnoresDirection, IgnoresInStock]),
         ("reservations_are_listed_oldest_first", vec![IgnoresOwners]),
         ("adjustments_are_listed_newest_first", vec![AdjustmentsOldestFirst]),
         ("a_purge_takes_only_what_ended_before", vec![PurgesTooMuch]),

@@ -3,6 +3,7 @@ use std::collections::{BTreeSet, HashSet};
 use shop_core::{Currency, Limit, Money, PageRequest, Timestamp};
 
 use super::commits::{AT, adjustment, reservation, write};
+use crate::store::memory::MemoryProductStore;
 use crate::store::{
     ChangeSet, ProductEdit, ProductKey, ProductQuery, ProductSort, ProductSortField, ReservationQuery,
 };
@@ -277,6 +278,57 @@ pub async fn words_are_found<F: ProductStoreFactory>(factory: &F) {
         assert_eq!(find(text).await, none, "{text:?}");
     }
     assert_eq!(find("green light shade").await, only_lamp);
+}
+
+/// A word and a tag that thousands of products have: in every order and direction, alone and with other filters, the same
+/// rows as the memory store shows.
+pub async fn what_thousands_match_is_listed_as_what_few_do<F: ProductStoreFactory>(factory: &F) {
+    let (_guard, store) = factory.fresh().await;
+    let model = MemoryProductStore::default();
+    const COUNT: usize = 2_600;
+    let mut many = varied(COUNT);
+    for (n, made) in many.iter_mut().enumerate() {
+        made.details.sku = format!("SKU-{:04}", (n * 7) % COUNT).parse().unwrap();
+        made.details.name = format!("thing {} {}", if n % 700 == 699 { "rare" } else { "usual" }, n % 11);
+        made.details.tags = match n {
+            _ if n % 13 == 0 => vec![],
+            _ if n % 300 == 1 => vec!["lot".into(), "little".into()],
+            _ => vec!["lot".into()],
+        };
+        made.details.status = [ProductStatus::Active, ProductStatus::Draft][n % 2];
+    }
+    for part in many.chunks(500) {
+        created(&*store, part).await;
+        created(&model, part).await;
+    }
+    let base = ProductQuery::default;
+    let narrowed = ProductQuery {
+        text: Some("usual thi".into()),
+        tag: Some("lot".into()),
+        status: Some(ProductStatus::Draft),
+        price_min: Some(1),
+        in_stock: Some(true),
+        ..base()
+    };
+    let queries = [
+        (ProductQuery { text: Some("usual thi".into()), ..base() }, 2_597),
+        (ProductQuery { tag: Some("lot".into()), ..base() }, 2_400),
+        (narrowed, 0),
+        (ProductQuery { text: Some("rare".into()), tag: Some("lot".into()), ..base() }, 0),
+        (ProductQuery { text: Some("thing".into()), tag: Some("little".into()), ..base() }, 0),
+        (ProductQuery { text: Some("thing".into()), sku: Some("SKU-0007".parse().unwrap()), ..base() }, 1),
+    ];
+    for (query, least) in queries {
+        for order in orders() {
+            let query = ProductQuery { sort: order, ..query.clone() };
+            let (found, expected) = (all(&*store, &query, 500).await, all(&model, &query, 500).await);
+            let ids = |products: &[Product]| products.iter().map(|p| p.id).collect::<Vec<_>>();
+            assert!(!expected.is_empty() && expected.len() >= least, "{query:?}");
+            assert!(ids(&found) == ids(&expected), "{query:?}");
+        }
+        let expected = model.count_products(&query).await.unwrap();
+        assert_eq!(store.count_products(&query).await.unwrap(), expected, "{query:?}");
+    }
 }
 
 /// Reservations by creation, then id; by state, owner and time; a page at a time.
