@@ -466,16 +466,25 @@ mod tests {
         /// Never more than the capacity; what is there is what was written last.
         #[test]
         fn holds_the_last_of_each(writes in prop::collection::vec((0_u128..40, 0_i64..9, any::<bool>()), 1..200)) {
-            let view = StockView::new(16);
+            let (view, roomy) = (StockView::new(16), StockView::new(40));
             let mut model: HashMap<u128, (i64, bool)> = HashMap::new();
             for (version, (n, available, deleted)) in writes.into_iter().enumerate() {
                 let row = ViewRow { deleted, ..row(n, &format!("sku-{n}"), available, version as u64) };
+                roomy.committed(vec![row.clone()]);
                 view.committed(vec![row]);
                 model.insert(n, (available, deleted));
                 prop_assert!(view.len() <= 16);
+                let live = model.values().filter(|(_, deleted)| !deleted).count();
+                prop_assert_eq!(roomy.len(), live);
+                let written = view.check_into(&[by_id(n, 1)], &mut Vec::new());
+                prop_assert_eq!(written.misses, usize::from(deleted), "what was written last is there");
                 for (n, (available, deleted)) in &model {
                     for line in [by_id(*n, 1), by_sku(&format!("sku-{n}"), 1)] {
                         let mut out = Vec::new();
+                        let found = roomy.check_into(std::slice::from_ref(&line), &mut out);
+                        prop_assert_eq!(found.misses, usize::from(*deleted), "with room for all nothing is missed");
+                        prop_assert!(*deleted || out[0].available == *available);
+                        out.clear();
                         if view.check_into(&[line], &mut out).misses == 0 {
                             prop_assert!(!deleted);
                             prop_assert_eq!(out[0].available, *available);
