@@ -54,6 +54,10 @@ impl ViewRow {
         }
     }
 
+    pub(crate) fn id(&self) -> ProductId {
+        self.id
+    }
+
     pub(crate) fn is_deleted(&self) -> bool {
         self.deleted
     }
@@ -176,6 +180,18 @@ impl StockView {
             .collect();
         for row in wanted {
             self.put(&mut shelves, row);
+        }
+    }
+
+    /// Drops products of which it is not known what they are now: they are read from the store.
+    pub(crate) fn forget(&self, products: &[ProductId]) {
+        let mut shelves = self.write();
+        // What is on its way in may be older than what was written.
+        shelves.epoch += 1;
+        for id in products {
+            if let Some(place) = self.place_of_id(&shelves, *id) {
+                self.remove(&mut shelves, place);
+            }
         }
     }
 

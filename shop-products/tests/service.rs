@@ -14,12 +14,12 @@ use shop_core::{
 };
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::store::{
-    ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+    ChangeSet, Footprint, ProductEdit, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
 };
 use shop_products::testing::{line, new_product, request};
 use shop_products::{
-    Adjustment, AdjustmentId, HeldKey, Product, ProductError, ProductId, ProductRef, ProductService,
-    ProductServiceConfig, Reservation, ReservationState,
+    Adjustment, AdjustmentId, HeldKey, NewAdjustment, Product, ProductError, ProductId, ProductRef,
+    ProductService, ProductServiceConfig, Reservation, ReservationState,
 };
 use tokio::sync::Semaphore;
 
@@ -30,6 +30,10 @@ enum Next {
     Fail(StoreErrorKind),
     /// Writes, and then says that the result is unknown.
     WrittenButUnknown,
+    /// Writes, and then says that the result is unknown, after another instance has changed the product's name.
+    WrittenThenEdited(ProductId),
+    /// Writes, and then panics.
+    WrittenThenPanic,
     /// Panics.
     Panic,
 }
@@ -66,6 +70,22 @@ impl ProductStore for Scripted {
             None => self.inner.commit(changes).await,
             Some(Next::Fail(kind)) => Err(StoreError::new(kind, "scripted")),
             Some(Next::Panic) => panic!("scripted"),
+            Some(Next::WrittenThenPanic) => {
+                self.inner.commit(changes).await?;
+                panic!("scripted")
+            }
+            Some(Next::WrittenThenEdited(id)) => {
+                self.inner.commit(changes).await?;
+                let footprint = Footprint { products: [id].into(), ..Footprint::default() };
+                let mut product = self.inner.load(&footprint).await?.products.remove(&id).unwrap();
+                let expected_version = product.version;
+                product.details.name.push('!');
+                product.version += 1;
+                product.edited_version = product.version;
+                let edited = vec![ProductEdit { product, expected_version }];
+                self.inner.commit(&ChangeSet { edited, ..ChangeSet::default() }).await?;
+                Err(StoreError::new(StoreErrorKind::Unknown, "scripted"))
+            }
             Some(Next::WrittenButUnknown) => {
                 self.inner.commit(changes).await?;
                 Err(StoreError::new(StoreErrorKind::Unknown, "scripted"))
@@ -168,6 +188,54 @@ async fn a_commit_of_unknown_result_is_looked_up() {
         shop.store.then([next]);
         shop.service.delete(&ProductRef::Id(made.id), Some(vec![1])).await.unwrap();
         assert!(matches!(shop.service.get(&ProductRef::Id(made.id)).await, Err(ProductError::NotFound)));
+    }
+}
+
+fn adjustment(delta: i64) -> NewAdjustment {
+    NewAdjustment { delta, reason: "count".into(), reference: None }
+}
+
+async fn available(shop: &Shop) -> i64 {
+    let checked = shop.service.check(&[line(shop.product, 1)]).await.unwrap();
+    checked.lines[0].available
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_whose_rows_have_changed_since_is_known_by_its_key() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    let keyed = Keyed {
+        idempotency: Idempotency { key: "k".parse().unwrap(), fingerprint: Fingerprint([0; 32]) },
+        answer: |_: &(Adjustment, Product)| StoredAnswer {
+            status: 201,
+            location: None,
+            etag: None,
+            body: String::new(),
+        },
+    };
+    shop.store.then([Next::WrittenThenEdited(shop.product)]);
+    let product = ProductRef::Id(shop.product);
+    let (_, adjusted) =
+        shop.service.adjust(&product, adjustment(7), Some(keyed)).await.unwrap().fresh().unwrap();
+    assert_eq!(adjusted.stock.on_hand, 107);
+    assert_eq!(shop.service.get(&product).await.unwrap().stock.on_hand, 107);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_commit_of_unknown_result_checks_read_the_store() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    let product = ProductRef::Id(shop.product);
+    let mut expected = 100;
+    for next in [Next::WrittenThenEdited(shop.product), Next::WrittenThenPanic] {
+        assert_eq!(available(&shop).await, expected);
+        assert_eq!(shop.service.view().len(), 1);
+        shop.store.then([next]);
+        let outcome = shop.service.adjust(&product, adjustment(-60), None).await;
+        assert_eq!(kind_of(outcome), StoreErrorKind::Unknown, "{next:?}");
+        expected -= 60;
+        assert_eq!(shop.service.view().len(), 0, "{next:?}");
+        assert_eq!(available(&shop).await, expected, "{next:?}");
+        shop.service.adjust(&product, adjustment(60), None).await.unwrap();
+        expected += 60;
     }
 }
 

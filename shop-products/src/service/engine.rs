@@ -11,8 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::ProductFigures;
 use crate::ledger::{Command, Decided, Ledger, Outcome};
 use crate::store::{ChangeSet, Footprint};
-use crate::view::StockView;
-use crate::{ProductError, ProductStore};
+use crate::view::{StockView, ViewRow};
+use crate::{ProductError, ProductId, ProductStore};
 
 /// A command on its way, with what it holds until it is done.
 #[derive(Debug)]
@@ -60,13 +60,19 @@ impl Engine {
             let mut ledger = Ledger::new(self.store.load(&footprint).await?);
             let outcomes: Vec<_> = jobs.iter().map(|job| ledger.decide(&job.command)).collect();
             let decided = ledger.finish();
+            let mut doubt = Doubt::of(&self.view, &decided);
             let error = match self.commit(&decided.changes).await {
                 Ok(()) => {
+                    doubt.dispel();
                     self.done(decided, &outcomes);
                     return Ok(outcomes);
                 }
                 Err(error) => error,
             };
+            if writes_nothing(error.kind()) {
+                doubt.dispel();
+            }
+            drop(doubt);
             if error.kind() != StoreErrorKind::Conflict || conflicts >= self.max_conflicts {
                 return Err(error);
             }
@@ -86,15 +92,19 @@ impl Engine {
             known => return known,
         };
         tracing::warn!(error = %error.chain(), "the result of a commit is unknown; reading it again");
-        match self.is_committed(changes).await? {
-            Some(true) => Ok(()),
-            Some(false) => Err(StoreError::conflict("commit").with_source(error)),
-            None => Err(error),
+        match self.is_committed(changes).await {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false)) => Err(StoreError::conflict("commit").with_source(error)),
+            Ok(None) => Err(error),
+            Err(unread) => {
+                tracing::warn!(error = %unread.chain(), "the result of a commit could not be read");
+                Err(error)
+            }
         }
     }
 
     /// Whether a change set is in the store, which one of its rows tells, since it is all there or not at all. `None` if
-    /// others have changed that row since.
+    /// others have changed that row since. A new product is always found, and so is a record: nobody changes it.
     async fn is_committed(&self, changes: &ChangeSet) -> StoreResult<Option<bool>> {
         let mut footprint = Footprint::default();
         footprint.reservations.extend(changes.reservations.iter().map(|write| write.reservation.id));
@@ -104,6 +114,9 @@ impl Engine {
         let found = self.store.load(&footprint).await?;
         if let Some(product) = changes.created.first() {
             return Ok(Some(found.products.contains_key(&product.id)));
+        }
+        if let Some(record) = changes.records.first() {
+            return Ok(Some(found.records.get(&record.key) == Some(record)));
         }
         for write in &changes.reservations {
             let there = found.reservations.get(&write.reservation.id);
@@ -136,6 +149,36 @@ impl Engine {
         holds.fetch_add(held as u64, Ordering::Relaxed);
         expired.fetch_add(decided.expired as u64, Ordering::Relaxed);
     }
+}
+
+/// The products of a batch while it is not known whether it was written. Unless dispelled, the view drops them at the end,
+/// even if the commit panics or is dropped.
+struct Doubt<'a> {
+    view: &'a StockView,
+    products: Vec<ProductId>,
+}
+
+impl<'a> Doubt<'a> {
+    fn of(view: &'a StockView, decided: &Decided) -> Self {
+        Self { view, products: decided.rows.iter().map(ViewRow::id).collect() }
+    }
+
+    fn dispel(&mut self) {
+        self.products.clear();
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.products.is_empty() {
+            self.view.forget(&self.products);
+        }
+    }
+}
+
+/// Whether a commit that failed so has surely left the store as it was.
+fn writes_nothing(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Conflict | StoreErrorKind::Full)
 }
 
 fn footprint_of(jobs: &[Job]) -> Footprint {
