@@ -284,6 +284,27 @@ async fn what_gives_no_answer_is_asked_again_and_then_unavailable() {
 }
 
 #[tokio::test]
+async fn a_pause_beyond_the_deadline_is_not_waited_for() {
+    for seconds in ["11", "9223372036854775807", "18446744073709551615"] {
+        let (base, seen) = by_hand(move |_, _| {
+            format!("HTTP/1.1 503 Service Unavailable\r\nretry-after: {seconds}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}")
+                .into_bytes()
+        })
+        .await;
+        // The longest deadline, too, is one that can be reckoned with.
+        let deadlines = if seconds == "11" { vec![10] } else { vec![10, u64::MAX] };
+        for deadline in &deadlines {
+            let catalog =
+                quick(&base).backoff(Duration::from_millis(1)).deadline(Duration::from_secs(*deadline));
+            let catalog = catalog.request_timeout(Duration::MAX).build().unwrap();
+            let error = catalog.check(&[line("A", 1)]).await.unwrap_err();
+            assert!(matches!(fault(&error), ClientFault::Status(503)), "{error:?}");
+        }
+        assert_eq!(seen.lock().unwrap().len(), deadlines.len());
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_says_nothing_is_given_up_in_time() {
     let (base, seen) = by_hand(|_, _| Vec::new()).await;
     let catalog = quick(&base)

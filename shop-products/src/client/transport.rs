@@ -87,7 +87,7 @@ impl Transport {
         url: Url,
         body: Option<&B>,
     ) -> Result<Bytes, CatalogError> {
-        let deadline = Instant::now() + self.deadline;
+        let deadline = after(self.deadline);
         let body = match body.map(serde_json::to_vec).transpose() {
             Ok(body) => body.map(Bytes::from),
             Err(error) => return Err(CatalogError::Invalid(error.to_string())),
@@ -127,7 +127,7 @@ impl Transport {
                 }
             };
             let wait = pause(self.backoff, n, asked);
-            if !fault.is_transient() || n == self.retries || Instant::now() + wait >= deadline {
+            if !fault.is_transient() || n == self.retries || wait >= deadline.duration_since(Instant::now()) {
                 return Err(fault.into());
             }
             tracing::debug!(error.message = %fault, attempt = n + 1, "products are asked again");
@@ -148,7 +148,7 @@ impl Transport {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let until = deadline.min(Instant::now() + self.request_timeout);
+        let until = deadline.min(after(self.request_timeout));
         match timeout_at(until, self.exchange(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientFault::Timeout),
@@ -179,6 +179,11 @@ impl Transport {
             body: body.freeze(),
         })
     }
+}
+
+/// When so long a time from now is over; a year at most, which is a time that a clock can reckon with.
+fn after(time: Duration) -> Instant {
+    Instant::now() + time.min(Duration::from_secs(365 * 24 * 3_600))
 }
 
 /// With the id and trace of the request that is being answered, if any.
