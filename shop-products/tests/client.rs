@@ -438,6 +438,22 @@ async fn a_base_url_is_checked_when_the_client_is_made() {
         assert!(RestCatalog::builder(bad).build().is_err(), "{bad}");
     }
     RestCatalog::builder("http://x:1/prefix").build().unwrap();
+    for bad in [
+        "https://me:secret@x",
+        "http://me:secret@x/?a=1",
+        "http://me:secret@x:port",
+        "me:secret@x",
+        "http://me:sec/secret@",
+    ] {
+        let builder = RestCatalog::builder(bad);
+        let said = format!("{builder:?}");
+        assert!(!said.contains("secret"), "{said}");
+        let error = builder.build().unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(!said.contains("secret") && said.contains('x') || bad.ends_with('@'), "{said}");
+    }
+    let said = format!("{:?}", RestCatalog::builder("http://me:secret@x").build().unwrap());
+    assert!(!said.contains("secret"), "{said}");
 }
 
 /// The published suite, over a real server.

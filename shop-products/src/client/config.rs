@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use super::catalog::RestCatalog;
 use super::transport::Transport;
 
 /// How a [`RestCatalog`] asks; made by [`RestCatalog::builder`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RestCatalogBuilder {
     pub(super) base_url: String,
     pub(super) connect_timeout: Duration,
@@ -32,6 +34,24 @@ pub enum BuildError {
     /// The HTTP client cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl fmt::Debug for RestCatalogBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestCatalogBuilder")
+            .field("base_url", &without_secrets(&self.base_url))
+            .field("request_timeout", &self.request_timeout)
+            .field("deadline", &self.deadline)
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An address as it may be shown: without what stands before an `@`, which may be a password.
+pub(super) fn without_secrets(url: &str) -> Cow<'_, str> {
+    let Some(at) = url.rfind('@') else { return Cow::Borrowed(url) };
+    let scheme = url.find("://").map(|end| end + 3).filter(|end| *end <= at).unwrap_or(0);
+    Cow::Owned(format!("{}…{}", &url[..scheme], &url[at..]))
 }
 
 impl RestCatalogBuilder {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::answer::refusal;
 use super::backoff::pause;
 use super::breaker::{Breaker, BreakerState};
-use super::config::{BuildError, RestCatalogBuilder};
+use super::config::{BuildError, RestCatalogBuilder, without_secrets};
 use super::fault::ClientFault;
 use crate::CatalogError;
 
 /// Sends requests until one is answered.
-#[derive(Debug)]
 pub(super) struct Transport {
     client: Client,
     base: Url,
@@ -35,9 +35,19 @@ struct Answer {
     body: Bytes,
 }
 
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("base", &without_secrets(self.base.as_str()))
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Transport {
     pub(super) fn new(config: &RestCatalogBuilder, breaker: Breaker) -> Result<Self, BuildError> {
-        let bad_url = |why: String| BuildError::BaseUrl(format!("{}: {why}", config.base_url));
+        let bad_url =
+            |why: String| BuildError::BaseUrl(format!("{}: {why}", without_secrets(&config.base_url)));
         let mut base = Url::parse(&config.base_url).map_err(|error| bad_url(error.to_string()))?;
         if base.scheme() != "http" || base.query().is_some() || base.fragment().is_some() {
             return Err(bad_url("must be http://host[:port][/prefix]".into()));
