@@ -209,7 +209,8 @@ impl SqliteDb {
     }
 
     /// Reads the one row of a query, with the writer if that is free: its page cache is warm, while those of the readers
-    /// are void after every commit. With a reader otherwise.
+    /// are void after every commit. With a reader otherwise, and if the writer fails: then that is given up, and opened
+    /// anew by the next commit.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -218,12 +219,17 @@ impl SqliteDb {
     /// Reading holds no transaction; a dropped read is forgotten.
     pub async fn read_row(&self, operation: &'static str, query: Query) -> StoreResult<SqliteRow> {
         let Query { sql, arguments } = query;
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
         if let Ok(mut slot) = self.shared.writer.try_lock()
             && let Some(writer) = slot.as_mut()
         {
-            return writer.fetch_one(query).await.map_err(|e| classified(operation, e, false));
+            let query = sqlx::query_with(AssertSqlSafe(sql.clone()), arguments.clone());
+            match writer.fetch_one(query).await {
+                Ok(row) => return Ok(row),
+                Err(error @ sqlx::Error::RowNotFound) => return Err(classified(operation, error, false)),
+                Err(_) => *slot = None,
+            }
         }
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
         self.shared.readers.fetch_one(query).await.map_err(|e| classified(operation, e, false))
     }
 
@@ -624,6 +630,23 @@ mod tests {
         }
         db.commit("last", insert(99)).await.unwrap();
         assert_eq!(rows(&db).await, (0..50).chain([99]).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_cannot_read_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(&folder).await;
+        db.commit("insert", insert(7)).await.unwrap();
+        // A connection that fails whatever is asked of it: to another database, without the table.
+        let bad = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
+        *db.shared.writer.lock().await = Some(bad);
+        let row = db.read_row("read", Query::new("SELECT max(n) FROM t")).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0), 7);
+        assert!(db.shared.writer.lock().await.is_none(), "the bad connection is kept");
+        db.commit("after", insert(8)).await.unwrap();
+        // No row is no fault of the connection.
+        let none = db.read_row("read", Query::new("SELECT n FROM t WHERE n = 99")).await;
+        assert!(none.is_err() && db.shared.writer.lock().await.is_some());
     }
 
     #[tokio::test]
