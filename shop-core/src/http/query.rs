@@ -1,6 +1,7 @@
 //! Reading a query string into a typed struct; a parameter that is unknown, or given twice, is refused.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
@@ -10,22 +11,29 @@ use serde::forward_to_deserialize_any;
 
 use crate::{Cursor, FieldError, Limit, PageRequest, Problem};
 
+/// No more faults than these are looked for, so that a query of thousands of them costs little.
+const MAX_FAULTS: usize = 10;
+
 /// Reads a query string: numbers, booleans, strings, unit enums and options of them. `#[serde(flatten)]` does not work, since
 /// it loses what type a field expects.
 ///
 /// # Errors
-/// 400 `invalid_query` that names every faulty parameter, with the pointer `?name`.
+/// 400 `invalid_query` that names the faulty parameters, the first ten of them, with the pointer `?name`.
 pub fn from_query_str<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let mut faults = Vec::new();
     if percent_decode_str(query).decode_utf8().is_err() {
         return Err(refuse(vec![FieldError::new("?", "invalid_encoding", "must be UTF-8")]));
     }
     let mut pairs: Vec<Pair<'_>> = Vec::new();
+    let mut names = HashSet::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if pairs.iter().any(|(known, _)| *known == name) {
-            faults.push(fault(&name, "duplicate_parameter", "is given more than once"));
-        } else {
+        if names.insert(name.clone()) {
             pairs.push((name, value));
+            continue;
+        }
+        faults.push(fault(&name, "duplicate_parameter", "is given more than once"));
+        if faults.len() == MAX_FAULTS {
+            return Err(refuse(faults));
         }
     }
     // A faulty parameter is noted and left out, and the rest is read again, to name all faults at once.
@@ -46,7 +54,7 @@ pub fn from_query_str<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
                 if !missing_since_faulty {
                     faults.push(fault(&name, error.code, &error.detail));
                 }
-                if pairs.len() == before {
+                if pairs.len() == before || faults.len() == MAX_FAULTS {
                     return Err(refuse(faults));
                 }
             }
@@ -324,6 +332,18 @@ mod tests {
         assert_eq!(all, expected.map(|(n, c)| (n.to_owned(), c.to_owned())));
         assert_eq!(faults("q=%ff")[0].1, "invalid_encoding");
         assert_eq!(faults("limit=65536")[0].0, "?limit");
+    }
+
+    #[test]
+    fn thousands_of_faults_are_answered_with_the_first_ones() {
+        let unknown: String = (0..10_000).map(|n| format!("x{n}=1&")).collect();
+        let doubled = "q=1&".repeat(10_000);
+        for (query, code) in [(&unknown, "unknown_parameter"), (&doubled, "duplicate_parameter")] {
+            let all = faults(query);
+            assert_eq!(all.len(), MAX_FAULTS);
+            assert!(all.iter().all(|(_, found)| found == code), "{all:?}");
+        }
+        assert_eq!(faults(&format!("{unknown}limit=x")).len(), MAX_FAULTS);
     }
 
     #[test]
