@@ -222,7 +222,8 @@ impl ProductService {
     }
 
     /// Makes or replaces the products of some rows, by SKU, in order, in one transaction: one outcome a row. A refused row
-    /// does not stop the others. `dry_run`: says what would be done, and does nothing.
+    /// does not stop the others. `dry_run`: says what would be done, and does nothing; the id of a product that would be made
+    /// is then that of no product, and what the rows of other calls would do is not known.
     ///
     /// # Errors
     /// The store's; then no row is done.

@@ -17,6 +17,7 @@ on_every_store!(
     csv_is_read_as_spreadsheets_write_it,
     export_import_export_is_the_same_bytes,
     a_dry_run_changes_nothing,
+    a_dry_run_says_what_the_run_would,
     what_is_longer_than_a_batch_does_not_end_the_import,
     a_body_that_breaks_off_keeps_what_was_answered,
     answers_come_while_rows_are_still_sent,
@@ -167,6 +168,36 @@ async fn a_dry_run_changes_nothing(shop: Shop) {
     assert_eq!(seen, ["updated", "created", "refused"]);
     assert!(answers[1].get("product_id").is_none(), "what was not made has no id");
     assert_eq!(shop.get("/v1/products").await.expect(200)["data"], json!([there]));
+}
+
+/// SKUs that stand in several rows, of one batch or of two.
+async fn a_dry_run_says_what_the_run_would(shop: Shop) {
+    let there = shop.product("D-1", 5).await;
+    let original =
+        json!({"sku": "D-1", "name": "Product D-1", "price": {"amount": "19.99", "currency": "EUR"}});
+    let mut renamed = row("D-2");
+    renamed["name"] = json!("Another name");
+    let mut rows =
+        vec![row("D-1"), row("D-2"), row("D-2"), renamed.clone(), row("D-3"), json!({"sku": "D-3"})];
+    // More than one batch.
+    rows.extend((0..1_100).map(|n| row(&format!("F-{n}"))));
+    let mut more = row("F-0");
+    more["on_hand"] = json!(4);
+    rows.extend([renamed.clone(), row("D-1"), more, row("F-1"), original.clone(), row("D-2"), original]);
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let dry = import(&shop, "?dry_run=true", "application/x-ndjson", text.clone()).await;
+    for answer in &dry {
+        let id = answer.get("product_id");
+        assert!(id.is_none_or(|id| *id == there["id"]), "an id of no product: {answer}");
+    }
+    assert_eq!(shop.get("/v1/products").await.expect(200)["data"], json!([there]));
+    let real = import(&shop, "", "application/x-ndjson", text).await;
+    let statuses = |answers: &[Value]| {
+        answers.iter().map(|a| (a["sku"].to_string(), a["status"].to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(&dry), statuses(&real));
+    let last: Vec<_> = real[real.len() - 7..].iter().map(|a| a["status"].as_str().unwrap()).collect();
+    assert_eq!(last, ["unchanged", "unchanged", "updated", "unchanged", "updated", "updated", "unchanged"]);
 }
 
 async fn what_is_longer_than_a_batch_does_not_end_the_import(shop: Shop) {

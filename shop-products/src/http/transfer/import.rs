@@ -9,6 +9,7 @@ use super::super::params::{Format, ImportParams};
 use super::super::problem::faults_of;
 use super::super::routes::Api;
 use super::csv_rows::CsvRows;
+use super::dry_run::DryRun;
 use super::ndjson::NdjsonRows;
 use super::row::{self, Row, RowResult};
 
@@ -66,12 +67,13 @@ pub(in super::super) async fn import(api: Arc<Api>, mut request: Request) -> Res
         return Err(problem);
     }
     let (answers, body) = Body::channel(2);
-    tokio::spawn(run(api, source, answers, params.dry_run));
+    let trial = params.dry_run.then(DryRun::default);
+    tokio::spawn(run(api, source, answers, trial));
     Ok(reply::raw(StatusCode::OK, NDJSON, body))
 }
 
 /// Answers batch after batch; what waits for the client to read keeps the next batch from being read.
-async fn run(api: Arc<Api>, mut source: Source, answers: BodySender, dry_run: bool) {
+async fn run(api: Arc<Api>, mut source: Source, answers: BodySender, mut trial: Option<DryRun>) {
     let size = api.config.import_batch.max(1);
     let mut end = loop {
         source.fill(size).await;
@@ -80,7 +82,7 @@ async fn run(api: Arc<Api>, mut source: Source, answers: BodySender, dry_run: bo
             break source.end.take().and_then(Result::err).map(|problem| (source.parser.next_row(), problem));
         };
         let mut out = Vec::new();
-        let written = write(&api, batch, dry_run, &mut out).await;
+        let written = write(&api, batch, trial.as_mut(), &mut out).await;
         if answers.send(out).await.is_err() {
             // Nobody reads any more: what was written stands, the rest is not.
             return;
@@ -103,7 +105,12 @@ async fn run(api: Arc<Api>, mut source: Source, answers: BodySender, dry_run: bo
 ///
 /// # Errors
 /// When the service cannot write; then nothing of the batch is written, and nothing is appended.
-async fn write(api: &Api, mut batch: Vec<Row>, dry_run: bool, out: &mut Vec<u8>) -> Result<(), Problem> {
+async fn write(
+    api: &Api,
+    mut batch: Vec<Row>,
+    mut trial: Option<&mut DryRun>,
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
     let mut contents = Vec::with_capacity(batch.len());
     let faults: Vec<Option<Vec<FieldError>>> = batch
         .iter_mut()
@@ -115,6 +122,8 @@ async fn write(api: &Api, mut batch: Vec<Row>, dry_run: bool, out: &mut Vec<u8>)
             Err(faults) => Some(faults),
         })
         .collect();
+    let dry_run = trial.is_some();
+    let mut claims = trial.as_mut().map(|trial| trial.claims(&contents)).unwrap_or_default().into_iter();
     let mut outcomes = match contents.is_empty() {
         true => Vec::new(),
         false => api.service.import_batch(contents, dry_run).await?,
@@ -124,7 +133,13 @@ async fn write(api: &Api, mut batch: Vec<Row>, dry_run: bool, out: &mut Vec<u8>)
         match faults {
             Some(faults) => row::refused(out, row, &faults),
             None => match outcomes.next() {
-                Some(outcome) => row::decided(out, row, outcome, dry_run),
+                Some(outcome) => {
+                    let (outcome, exists) = match (trial.as_mut(), claims.next()) {
+                        (Some(trial), Some(claim)) => trial.judge(claim, outcome),
+                        _ => (outcome, true),
+                    };
+                    row::decided(out, row, outcome, exists);
+                }
                 None => return Err(Problem::internal()),
             },
         }

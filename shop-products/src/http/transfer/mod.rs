@@ -7,6 +7,7 @@
 mod bom;
 mod csv_columns;
 mod csv_rows;
+mod dry_run;
 mod export;
 mod import;
 mod ndjson;

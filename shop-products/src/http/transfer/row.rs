@@ -75,17 +75,19 @@ pub(super) fn refused(out: &mut Vec<u8>, row: &Row, errors: &[FieldError]) {
     );
 }
 
-/// Appends the answer to a row that the service decided.
-pub(super) fn decided(out: &mut Vec<u8>, row: &Row, outcome: RowOutcome, dry_run: bool) {
+/// Appends the answer to a row that the service decided. `exists`: there is a product with the outcome's id.
+pub(super) fn decided(out: &mut Vec<u8>, row: &Row, outcome: RowOutcome, exists: bool) {
     let (status, id) = match outcome {
-        // A product that was not made has no id.
-        RowOutcome::Created(id) => (RowStatus::Created, (!dry_run).then_some(id)),
-        RowOutcome::Updated(id) => (RowStatus::Updated, Some(id)),
-        RowOutcome::Unchanged(id) => (RowStatus::Unchanged, Some(id)),
+        RowOutcome::Created(id) => (RowStatus::Created, id),
+        RowOutcome::Updated(id) => (RowStatus::Updated, id),
+        RowOutcome::Unchanged(id) => (RowStatus::Unchanged, id),
         RowOutcome::Refused(error) => return refused(out, row, &faults_of(error.into())),
     };
     let sku = row.sku.as_deref();
-    line(out, &RowResult { row: row.row, line: None, sku, status, product_id: id, errors: &[] });
+    line(
+        out,
+        &RowResult { row: row.row, line: None, sku, status, product_id: exists.then_some(id), errors: &[] },
+    );
 }
 
 /// Appends the line that says that the import ended before its end.
