@@ -326,6 +326,55 @@ async fn every_request_leaves_exactly_one_access_event() {
     assert_eq!(events.left("things::access"), 0, "one each, and no more");
 }
 
+/// What hyper refuses by itself never comes to the app, and leaves its one event all the same.
+#[tokio::test]
+async fn what_is_refused_before_it_is_a_request_leaves_one_access_event_too() {
+    let (events, _guard) = Events::capture();
+    let mut config = ServerConfig::default();
+    config.header_timeout = Duration::from_millis(100);
+    let server = Running::start(fixture().app, config).await;
+    let head = "GET /v1/things/1 HTTP/1.1\r\nHost: x\r\n";
+    let many: String = (0..101).map(|n| format!("x-{n}: y\r\n")).collect();
+    let cases = [
+        ("no http at all\r\n\r\n".to_owned(), 400),
+        (format!("{head}Content-Length: some\r\n\r\n"), 400),
+        (format!("{head}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), 400),
+        (format!("{head}x: {}\r\n\r\n", "y".repeat(1 << 20)), 431),
+        (format!("{head}{many}\r\n"), 431),
+        (format!("{head}Accept: a"), 408),
+        // After a request that was answered, on the same connection.
+        (format!("{head}\r\nno http at all\r\n\r\n"), 400),
+    ];
+    for (sent, status) in cases {
+        let mut socket = connect(server.address).await;
+        socket.write_all(sent.as_bytes()).await.unwrap();
+        if sent.contains("\r\n\r\nno http") {
+            assert_eq!(read_answer(&mut socket).await.unwrap().status, 200);
+            assert_eq!(events.next("things::access").await["http.response.status_code"], 200);
+        }
+        let answer = read_answer(&mut socket).await.unwrap();
+        assert_eq!(answer.status, status, "{sent:.60}");
+        let event = events.next("things::access").await;
+        assert_eq!(event["http.response.status_code"], status, "{sent:.60}");
+        assert_eq!((event.get("url.path"), event.get("http.request.method")), (None, None), "{event:?}");
+        assert_eq!((&event["client.ip"], &event["shop.aborted"]), (&json!("127.0.0.1"), &json!(false)));
+        assert_eq!(event["message"], format!("- - {status}"));
+        assert_eq!(event.get("http.request.id").and_then(Value::as_str), answer.header("x-request-id"));
+        assert_eq!(event["http.response.body.bytes"], answer.body.len());
+        if status == 408 {
+            assert_eq!(answer.json()["code"], "request_timeout");
+            assert_eq!(answer.json()["request_id"].as_str(), answer.header("x-request-id"));
+            assert!(event["event.duration"].as_u64().unwrap() >= 100_000_000);
+        }
+    }
+    // Who asks nothing is no request.
+    let mut silent = connect(server.address).await;
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
+    server.shutdown.cancel();
+    server.running.await.unwrap();
+    assert_eq!(events.left("things::access"), 0, "one each, and no more");
+}
+
 #[tokio::test]
 async fn a_gateway_in_the_same_process_calls_it_without_a_socket() {
     let (events, _guard) = Events::capture();

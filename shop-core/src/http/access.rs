@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use http::header::USER_AGENT;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use super::context::RequestContext;
+use super::context::{RequestContext, RequestId};
 use super::metrics::RouteMetrics;
 use super::trace::{SpanId, TraceId};
 
@@ -39,17 +39,18 @@ pub struct AccessSite {
     pub emit: fn(&AccessRecord<'_>),
 }
 
-/// One request, answered or not.
+/// One request, answered or not. One that was refused before its head was read, since it is no HTTP or came too slowly, has
+/// neither method nor path, and no id but what its answer has.
 #[derive(Debug)]
 pub struct AccessRecord<'a> {
     /// `http.request.method`
-    pub method: &'a str,
+    pub method: Option<&'a str>,
     /// `url.path`, as it came.
-    pub path: &'a str,
+    pub path: Option<&'a str>,
     /// `url.query`, as it came.
     pub query: Option<&'a str>,
     /// `http.version`, `1.1`.
-    pub version: &'static str,
+    pub version: Option<&'static str>,
     /// `http.response.status_code`; 499 when the client went away before.
     pub status: u16,
     /// `event.duration`, in nanoseconds when emitted: from the head of the request to the end of the answer.
@@ -59,11 +60,11 @@ pub struct AccessRecord<'a> {
     /// `http.response.body.bytes`: what was sent.
     pub response_bytes: u64,
     /// `http.request.id`
-    pub request_id: &'a str,
+    pub request_id: Option<&'a str>,
     /// `trace.id`
-    pub trace_id: TraceId,
+    pub trace_id: Option<TraceId>,
     /// `span.id`
-    pub span_id: SpanId,
+    pub span_id: Option<SpanId>,
     /// `client.ip`: the peer's, or what a gateway in the same process wrote last into `X-Forwarded-For`.
     pub client_ip: Option<IpAddr>,
     /// `network.forwarded_ip`: the first of `X-Forwarded-For`, which anybody can write.
@@ -106,22 +107,36 @@ macro_rules! service {
                         http.response.body.bytes = record.response_bytes,
                         url.path = record.path,
                         url.query = record.query,
-                        trace.id = %record.trace_id,
-                        span.id = %record.span_id,
+                        trace.id = record.trace_id.map(tracing::field::display),
+                        span.id = record.span_id.map(tracing::field::display),
                         client.ip = record.client_ip.map(tracing::field::display),
                         network.forwarded_ip = record.forwarded_ip,
                         user_agent.original = record.user_agent,
                         labels.route = record.route,
                         shop.aborted = record.aborted,
                         "{} {} {}",
-                        record.method,
-                        record.path,
+                        record.method.unwrap_or("-"),
+                        record.path.unwrap_or("-"),
                         record.status
                     );
                 },
             },
         }
     };
+}
+
+/// What a server says of a request that it refused itself, since there was no head to make a request of.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// 400 when it is no HTTP, 431 when its head is too large, 408 when its head did not come in time.
+    pub status: StatusCode,
+    /// How long it took.
+    pub duration: Duration,
+    /// The id that the answer has; none on those that hyper makes.
+    pub request_id: Option<RequestId>,
+    /// Bytes of the answer's body.
+    pub sent: u64,
 }
 
 /// What an access event needs of a head that the handler takes away.
@@ -195,27 +210,52 @@ impl Tracker {
         let forwarded = head.forwarded.as_ref().and_then(|value| value.to_str().ok());
         let last = || forwarded?.rsplit(',').next()?.trim().parse().ok();
         (self.info.access.emit)(&AccessRecord {
-            method: head.method.as_str(),
-            path: head.uri.path(),
+            method: Some(head.method.as_str()),
+            path: Some(head.uri.path()),
             query: head.uri.query(),
-            version: match head.version {
+            version: Some(match head.version {
                 http::Version::HTTP_10 => "1.0",
                 http::Version::HTTP_2 => "2",
                 http::Version::HTTP_3 => "3",
                 _ => "1.1",
-            },
+            }),
             status: self.status,
             duration,
             request_bytes: self.context.received.load(Ordering::Relaxed),
             response_bytes: self.sent,
-            request_id: self.context.request_id.as_str(),
-            trace_id: self.context.trace.trace_id,
-            span_id: self.context.trace.span_id,
+            request_id: Some(self.context.request_id.as_str()),
+            trace_id: Some(self.context.trace.trace_id),
+            span_id: Some(self.context.trace.span_id),
             client_ip: self.context.connection().map(|c| c.peer.ip()).or_else(last),
             forwarded_ip: forwarded.and_then(|list| list.split(',').next()).map(str::trim),
             user_agent: head.user_agent.as_ref().and_then(|value| value.to_str().ok()),
             route: self.matched.then(|| self.metrics.route()),
             aborted: !self.complete,
+        });
+    }
+}
+
+/// Tells of a request that was refused before its head was read.
+pub(crate) fn refused(info: &ServiceInfo, metrics: &RouteMetrics, client: IpAddr, refusal: &Refusal) {
+    metrics.record(refusal.status.as_u16(), refusal.duration);
+    if (info.access.enabled)() {
+        (info.access.emit)(&AccessRecord {
+            method: None,
+            path: None,
+            query: None,
+            version: None,
+            status: refusal.status.as_u16(),
+            duration: refusal.duration,
+            request_bytes: 0,
+            response_bytes: refusal.sent,
+            request_id: refusal.request_id.as_ref().map(RequestId::as_str),
+            trace_id: None,
+            span_id: None,
+            client_ip: Some(client),
+            forwarded_ip: None,
+            user_agent: None,
+            route: None,
+            aborted: false,
         });
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -23,6 +23,7 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Our address.
     pub local: SocketAddr,
+    pub(crate) accepted: Instant,
     linger: AtomicBool,
 }
 
@@ -31,6 +32,7 @@ impl Connection {
         Self {
             peer,
             local,
+            accepted: Instant::now(),
             linger: AtomicBool::new(false),
         }
     }

@@ -43,7 +43,7 @@ mod stack;
 mod strict;
 mod trace;
 
-pub use self::access::{AccessRecord, AccessSite, ServiceInfo};
+pub use self::access::{AccessRecord, AccessSite, Refusal, ServiceInfo};
 pub use self::admin::{Admin, CheckResult};
 pub use self::body::{Body, BodySender, ReceiverGone};
 pub use self::conditional::{EntityTag, IfMatch, IfNoneMatch};

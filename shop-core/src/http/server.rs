@@ -11,19 +11,26 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::BoxError;
+use super::access::Refusal;
 use super::connection::{Connection, Socket};
+use super::context::RequestId;
 use super::stack::App;
+use crate::Problem;
+
+/// How long a client that was refused before it had asked may take its answer.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// How a [`Server`] treats its connections.
 #[derive(Debug, Clone)]
@@ -67,6 +74,10 @@ pub trait MakeConnection: Send + Sync + 'static {
 
     /// The service of one connection.
     fn connection(&self, connection: Arc<Connection>) -> Self::Service;
+
+    /// Told of every request on a connection that was refused before there was a request that a service could be given. Does
+    /// nothing unless it is implemented; [`App`] emits an access event and counts it.
+    fn refused(&self, _connection: &Connection, _refusal: &Refusal) {}
 }
 
 impl MakeConnection for App {
@@ -75,6 +86,10 @@ impl MakeConnection for App {
 
     fn connection(&self, connection: Arc<Connection>) -> App {
         self.on(connection)
+    }
+
+    fn refused(&self, connection: &Connection, refusal: &Refusal) {
+        App::refused(self, connection.peer.ip(), refusal);
     }
 }
 
@@ -297,8 +312,8 @@ async fn serve<M: MakeConnection>(
     }
     let connection = Arc::new(Connection::new(peer, local));
     let service = Adapter(connections.make.connection(connection.clone()));
-    let io = TokioIo::new(Socket::new(stream, connection));
-    let mut serving = pin!(connections.http.serve_connection(io, service));
+    let io = TokioIo::new(Socket::new(stream, connection.clone()));
+    let mut serving = connections.http.serve_connection(io, service);
     // Tokens of its own: waiting on a shared one would make every connection take the same lock at every wake.
     let (drain, abort) = (connections.drain.child_token(), connections.abort.child_token());
     let (mut drained, mut aborted) = (pin!(drain.cancelled()), pin!(abort.cancelled()));
@@ -306,20 +321,74 @@ async fn serve<M: MakeConnection>(
     let result = loop {
         tokio::select! {
             biased;
-            result = serving.as_mut() => break result,
+            result = &mut serving => break result,
             () = aborted.as_mut() => {
                 connections.aborted.fetch_add(1, Ordering::Relaxed);
                 return;
             }
             () = drained.as_mut(), if !draining => {
                 draining = true;
-                serving.as_mut().graceful_shutdown();
+                Pin::new(&mut serving).graceful_shutdown();
             }
         }
     };
-    if let Err(error) = result {
-        tracing::debug!(target: "shop_core::http", %error, %peer, "a connection ended early");
+    let Err(error) = result else { return };
+    tracing::debug!(target: "shop_core::http", %error, %peer, "a connection ended early");
+    let late = error.is_timeout();
+    if !late && !error.is_parse() {
+        return;
     }
+    let http1::Parts { io, read_buf, .. } = serving.into_parts();
+    // A client that has sent nothing of a head has asked nothing.
+    if late && read_buf.is_empty() {
+        return;
+    }
+    let mut refusal = Refusal {
+        status: match (late, error.is_parse_too_large()) {
+            (true, _) => StatusCode::REQUEST_TIMEOUT,
+            (false, true) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            (false, false) => StatusCode::BAD_REQUEST,
+        },
+        duration: connection.accepted.elapsed(),
+        request_id: None,
+        sent: 0,
+    };
+    let mut socket = io.into_inner();
+    // hyper has answered what it cannot read, but not what is late.
+    let answer = late.then(|| late_answer(&mut refusal));
+    connections.make.refused(&connection, &refusal);
+    connection.body_left_unread();
+    let parting = async {
+        if let Some(answer) = answer {
+            socket.write_all(&answer).await?;
+        }
+        // Lingers: closing with bytes unread could destroy the answer.
+        socket.shutdown().await
+    };
+    tokio::select! {
+        biased;
+        () = aborted.as_mut() => {}
+        // A client that is gone, or takes no answer, has lost only the answer.
+        _ = tokio::time::timeout(PARTING, parting) => {}
+    }
+}
+
+/// The answer to a head that did not come in time, which hyper does not make.
+fn late_answer(refusal: &mut Refusal) -> Vec<u8> {
+    let id = RequestId::generate();
+    let problem = Problem::new(408, "request_timeout", "The request did not come in time")
+        .detail("the head of the request was not whole in time")
+        .to_json(id.as_str());
+    let mut answer = format!(
+        "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n",
+        problem.len()
+    )
+    .into_bytes();
+    refusal.sent = problem.len() as u64;
+    refusal.request_id = Some(id);
+    answer.extend(problem);
+    answer
 }
 
 /// A tower service as hyper calls it: made ready first, then called, without a box.

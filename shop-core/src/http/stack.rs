@@ -17,6 +17,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Version};
 
 use super::BoxError;
-use super::access::{ServiceInfo, Tracker};
+use super::access::{self, Refusal, ServiceInfo, Tracker};
 use super::connection::Connection;
 use super::context::{CURRENT, RequestContext, X_REQUEST_ID};
 use super::metrics::RouteMetrics;
@@ -90,6 +91,13 @@ impl App {
         Self {
             shared: self.shared.clone(),
             connection: Some(connection),
+        }
+    }
+
+    /// Tells of a request that the server refused before it was one.
+    pub(crate) fn refused(&self, client: IpAddr, refusal: &Refusal) {
+        if self.shared.tracked {
+            access::refused(&self.shared.info, &self.shared.unmatched, client, refusal);
         }
     }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use serde_json::{Map, Value};
 use shop_core::http::{App, CancellationToken, Drained, Server, ServerConfig};
@@ -126,6 +126,12 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        // While there is one subscriber only, tracing asks that of the thread which first comes to a place, and notes for all
+        // that nobody listens there if that thread has none. So no thread is without.
+        static EVERY_THREAD: Once = Once::new();
+        EVERY_THREAD.call_once(|| {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry()).expect("the first");
+        });
         let events = Self::default();
         let subscriber = tracing_subscriber::registry().with(events.clone());
         (events, tracing::subscriber::set_default(subscriber))
