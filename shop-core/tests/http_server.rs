@@ -449,6 +449,40 @@ async fn a_head_that_never_ends_is_given_up() {
     assert!(!text.starts_with(b"HTTP/1.1 200"));
 }
 
+/// The clock goes on by itself when nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_may_rest_longer_than_a_head_may_take() {
+    let mut config = ServerConfig::default();
+    assert!(config.idle_timeout > config.header_timeout);
+    config.drain = Duration::MAX;
+    let server = Running::start(fixture().app, config.clone()).await;
+    let request = "GET /v1/things/1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let clock = tokio::time::Instant::now;
+
+    let mut kept = connect(server.address).await;
+    for _ in 0..3 {
+        kept.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(read_answer(&mut kept).await.unwrap().status, 200);
+        tokio::time::sleep(config.idle_timeout - Duration::from_secs(1)).await;
+    }
+    // A head that has begun after a rest has no longer than any.
+    kept.write_all(&request.as_bytes()[..9]).await.unwrap();
+    let begun = clock();
+    assert_eq!(read_answer(&mut kept).await.unwrap().status, 408);
+    assert_eq!(begun.elapsed().as_secs(), config.header_timeout.as_secs());
+
+    let mut silent = connect(server.address).await;
+    silent.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(read_answer(&mut silent).await.unwrap().status, 200);
+    let answered = clock();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0, "closed without an answer");
+    assert_eq!(answered.elapsed().as_secs(), config.idle_timeout.as_secs());
+
+    let (mut new, opened) = (connect(server.address).await, clock());
+    assert_eq!(new.read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(opened.elapsed().as_secs(), config.header_timeout.as_secs());
+}
+
 #[tokio::test]
 async fn a_server_takes_any_tower_service() {
     #[derive(Clone)]

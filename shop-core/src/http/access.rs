@@ -131,7 +131,7 @@ macro_rules! service {
 pub struct Refusal {
     /// 400 when it is no HTTP, 431 when its head is too large, 408 when its head did not come in time.
     pub status: StatusCode,
-    /// How long it took.
+    /// Since the head was waited for: since the connection was accepted, or its last answer was done.
     pub duration: Duration,
     /// The id that the answer has; none on those that hyper makes.
     pub request_id: Option<RequestId>,

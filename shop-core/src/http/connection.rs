@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,11 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Our address.
     pub local: SocketAddr,
-    pub(crate) accepted: Instant,
+    accepted: Instant,
+    /// When the wait for the current head began, in microseconds after the connection was accepted; 0 before the first.
+    awaited: AtomicU64,
+    /// Whether a byte has come since.
+    heard: AtomicBool,
     linger: AtomicBool,
 }
 
@@ -33,8 +37,27 @@ impl Connection {
             peer,
             local,
             accepted: Instant::now(),
+            awaited: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
             linger: AtomicBool::new(false),
         }
+    }
+
+    /// A head is waited for; whether it is the connection's first.
+    pub(crate) fn await_head(&self) -> bool {
+        let now = u64::try_from(self.accepted.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.heard.store(false, Ordering::Relaxed);
+        self.awaited.swap(now.max(1), Ordering::Relaxed) == 0
+    }
+
+    /// Whether anything of the head that is waited for has come.
+    pub(crate) fn head_begun(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// How long the current head has been waited for.
+    pub(crate) fn waited(&self) -> Duration {
+        self.accepted.elapsed().saturating_sub(Duration::from_micros(self.awaited.load(Ordering::Relaxed)))
     }
 
     /// A request was answered before its body was read: the client may still be sending.
@@ -67,7 +90,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before && !self.connection.head_begun() {
+            self.connection.heard.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 

@@ -29,6 +29,7 @@ mod body;
 mod conditional;
 mod connection;
 mod context;
+mod head_timer;
 mod json;
 mod metrics;
 #[cfg(feature = "openapi")]

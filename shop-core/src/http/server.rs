@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +26,7 @@ use super::BoxError;
 use super::access::Refusal;
 use super::connection::{Connection, Socket};
 use super::context::RequestId;
+use super::head_timer::HeadTimer;
 use super::stack::App;
 use crate::Problem;
 
@@ -36,8 +37,13 @@ const PARTING: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// A request's head must be whole within this, and a kept connection must send its next request within it. Default 30 s.
+    /// A request's head must be whole within this, counted from its first byte; on a new connection from its first moment, so
+    /// that it must send something too. Default 30 s.
     pub header_timeout: Duration,
+    /// How long a connection is kept that sends nothing after an answer. Whoever keeps connections to this server must close
+    /// them sooner, or a request may meet their end on its way, and it is not known then whether it was done: the gateway
+    /// keeps its own for 55 s (`upstreams.NAME.idle_timeout`). Default 75 s.
+    pub idle_timeout: Duration,
     /// How much of a request's head is taken, and the size of the read buffer, in bytes; at least 8 KiB. Default 32 KiB.
     pub max_header: usize,
     /// How long what runs may go on after the shutdown. Default 30 s.
@@ -52,6 +58,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
             max_header: 32 << 10,
             drain: Duration::from_secs(30),
             backlog: 1024,
@@ -189,6 +196,8 @@ impl<M: MakeConnection> Server<M> {
         let connections = Connections {
             make: Arc::new(make),
             http: builder(&config),
+            header_timeout: config.header_timeout,
+            idle_timeout: config.idle_timeout,
             drain: CancellationToken::new(),
             abort: CancellationToken::new(),
             aborted: Arc::new(AtomicUsize::new(0)),
@@ -241,9 +250,8 @@ fn listen(address: SocketAddr, config: &ServerConfig) -> io::Result<TcpListener>
 
 fn builder(config: &ServerConfig) -> http1::Builder {
     let mut http = http1::Builder::new();
-    // Without a timer hyper ignores the timeout.
-    http.timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
+    // The connection's own timer counts it.
+    http.header_read_timeout(config.header_timeout)
         .max_buf_size(config.max_header.max(8 << 10));
     http
 }
@@ -251,6 +259,8 @@ fn builder(config: &ServerConfig) -> http1::Builder {
 struct Connections<M> {
     make: Arc<M>,
     http: http1::Builder,
+    header_timeout: Duration,
+    idle_timeout: Duration,
     drain: CancellationToken,
     abort: CancellationToken,
     aborted: Arc<AtomicUsize>,
@@ -313,7 +323,13 @@ async fn serve<M: MakeConnection>(
     let connection = Arc::new(Connection::new(peer, local));
     let service = Adapter(connections.make.connection(connection.clone()));
     let io = TokioIo::new(Socket::new(stream, connection.clone()));
-    let mut serving = connections.http.serve_connection(io, service);
+    let mut http = connections.http.clone();
+    http.timer(HeadTimer {
+        connection: connection.clone(),
+        header_timeout: connections.header_timeout,
+        idle_timeout: connections.idle_timeout,
+    });
+    let mut serving = http.serve_connection(io, service);
     // Tokens of its own: waiting on a shared one would make every connection take the same lock at every wake.
     let (drain, abort) = (connections.drain.child_token(), connections.abort.child_token());
     let (mut drained, mut aborted) = (pin!(drain.cancelled()), pin!(abort.cancelled()));
@@ -349,7 +365,7 @@ async fn serve<M: MakeConnection>(
             (false, true) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             (false, false) => StatusCode::BAD_REQUEST,
         },
-        duration: connection.accepted.elapsed(),
+        duration: connection.waited(),
         request_id: None,
         sent: 0,
     };
