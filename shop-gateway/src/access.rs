@@ -41,10 +41,10 @@ pub(crate) fn enabled() -> bool {
 }
 
 impl AccessGuard {
-    pub(crate) fn start<B>(req: &Request<B>, client: &Client) -> Option<Box<Self>> {
+    pub(crate) fn start<B>(req: &Request<B>, client: &Client, now: Instant) -> Option<Box<Self>> {
         enabled().then(|| {
             Box::new(Self {
-                start: Instant::now(),
+                start: now,
                 method: req.method().clone(),
                 uri: req.uri().clone(),
                 client_ip: client.ip,

@@ -46,7 +46,7 @@ impl Fault {
         match fault {
             ExchangeFault::Timeout => Self::Timeout,
             ExchangeFault::Failed(e) => Self::Exchange(e),
-            ExchangeFault::Unsent(_) | ExchangeFault::Closed => Self::Closed,
+            ExchangeFault::Unsent | ExchangeFault::Closed => Self::Closed,
         }
     }
 }

@@ -195,8 +195,8 @@ where
     fn call(&mut self, req: Request<B>) -> GatewayFuture {
         let engine = self.0.clone();
         let client = Client::of(req.extensions(), req.uri().scheme_str());
-        let req = req.map(RequestBody::new);
-        GatewayFuture(Box::pin(async move { engine.handle(req, &client).await }))
+        let mut slot = Some(req.map(RequestBody::new));
+        GatewayFuture(Box::pin(async move { engine.handle(&mut slot, &client).await }))
     }
 }
 
@@ -216,8 +216,8 @@ where
     fn call(&mut self, req: Request<B>) -> LocalGatewayFuture {
         let engine = self.0.clone();
         let client = Client::of(req.extensions(), req.uri().scheme_str());
-        let req = req.map(RequestBody::new);
-        LocalGatewayFuture(Box::pin(async move { engine.handle(req, &client).await }))
+        let mut slot = Some(req.map(RequestBody::new));
+        LocalGatewayFuture(Box::pin(async move { engine.handle(&mut slot, &client).await }))
     }
 }
 

@@ -35,6 +35,7 @@
 use http::header;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
+use tokio::time::Instant;
 
 use crate::access::AccessGuard;
 use crate::body::{GatewayBody, RequestBody};
@@ -50,21 +51,23 @@ use crate::upstream::{Pool, UpstreamKind};
 const FORWARDED_METHODS: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
 impl<P: Pool> Engine<P> {
-    /// Answers a request, always.
+    /// Answers the request in the slot, always. It is taken from there only where it is sent on: it is large, and a
+    /// move of it is a copy.
     ///
     /// # Cancel safety
     /// Dropping the future gives the request up: its upstream's connection is closed, its event says `aborted`.
     pub(crate) async fn handle(
         &self,
-        req: Request<RequestBody>,
+        slot: &mut Option<Request<RequestBody>>,
         client: &Client,
     ) -> Response<GatewayBody<P>> {
-        let mut access = AccessGuard::start(&req, client);
+        let req = slot.as_mut().expect("the caller has just put it there");
+        // The one look at the clock: for the event, the id and the pool.
+        let now = Instant::now();
+        let mut access = AccessGuard::start(req, client, now.into_std());
         let head_only = req.method() == Method::HEAD;
 
-        let mut slot = Some(req);
-        let req = slot.as_mut().expect("it was just put there");
-        let (inbound, head) = prepare(req, client, self.max_header);
+        let (inbound, head) = prepare(req, client, self.max_header, now.into_std());
         if let Some(access) = &mut access {
             access.set_ids(inbound.request_id.clone(), req.headers().get(TRACEPARENT).cloned());
         }
@@ -73,7 +76,7 @@ impl<P: Pool> Engine<P> {
             Ok(()) => match self.admit_and_route(req, &inbound, access.as_deref_mut()) {
                 Ok(route) => {
                     upstream = Some(&*self.upstreams[route.upstream].name);
-                    self.exchange(&mut slot, route, &inbound).await
+                    self.exchange(slot, route, &inbound, now).await
                 }
                 Err(fault) => Err(fault),
             },
@@ -148,11 +151,12 @@ impl<P: Pool> Engine<P> {
         slot: &mut Option<Request<RequestBody>>,
         route: &Route,
         inbound: &Inbound,
+        now: Instant,
     ) -> Result<Response<GatewayBody<P>>, Fault> {
         match &self.upstreams[route.upstream].kind {
             UpstreamKind::Network(network) => {
                 let upload = slot.as_mut().and_then(|req| req.body_mut().watch(self.body_limits));
-                let (mut res, parts) = network.call(slot, inbound.host.is_some(), upload).await?;
+                let (mut res, parts) = network.call(slot, inbound.host.is_some(), upload, now).await?;
                 clean_response(&mut res).map_err(Fault::BadResponse)?;
                 Ok(res.map(|incoming| GatewayBody::network(parts.body(incoming))))
             }

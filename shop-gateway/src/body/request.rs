@@ -1,6 +1,7 @@
 //! A request's body, with the limits that a client must keep.
 
 use std::any::Any;
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
+use shop_core::BodyRefusal;
 use tokio::time::{Instant, Sleep};
 
 use super::{BodyProgress, BoxError};
@@ -28,14 +30,36 @@ pub(crate) struct BodyLimits {
 }
 
 /// Why a request's body ended before its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum BodyFault {
-    #[error("the body is larger than {max} bytes")]
     TooLarge { max: u64 },
-    #[error("the body came too slowly")]
     TooSlow,
-    #[error("the client left, or sent what is not a body")]
-    Client(#[source] BoxError),
+    Client(BoxError),
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { max } => write!(f, "the body is larger than {max} bytes"),
+            Self::TooSlow => f.write_str("the body came too slowly"),
+            Self::Client(_) => f.write_str("the client left, or sent what is not a body"),
+        }
+    }
+}
+
+impl Error for BodyFault {
+    /// A service of this process answers by itself; this tells it how.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        static TOO_LARGE: BodyRefusal =
+            BodyRefusal { status: 413, code: "body_too_large", title: "The body is too large" };
+        static TOO_SLOW: BodyRefusal =
+            BodyRefusal { status: 408, code: "request_timeout", title: "The request did not come in time" };
+        match self {
+            Self::TooLarge { .. } => Some(&TOO_LARGE),
+            Self::TooSlow => Some(&TOO_SLOW),
+            Self::Client(cause) => Some(&**cause),
+        }
+    }
 }
 
 /// A request's body on its way to an upstream. Streams; ends with an error when the client breaks a limit.

@@ -1,7 +1,9 @@
 //! A response's body on its way to the client.
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,6 +24,8 @@ pub struct GatewayBody<P: Pool = SharedPool> {
     access: Option<Box<AccessGuard>>,
     /// Told at the next poll, so that the server sends on first what had come before it.
     failed: Option<BoxError>,
+    /// Dropped with the body: how a server knows that the answer has ended.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 enum Kind<P: Pool> {
@@ -32,24 +36,24 @@ enum Kind<P: Pool> {
 }
 
 impl<P: Pool> GatewayBody<P> {
-    pub(crate) fn empty() -> Self {
-        Self { kind: Kind::Empty, access: None, failed: None }
+    fn new(kind: Kind<P>) -> Self {
+        Self { kind, access: None, failed: None, _held: None }
     }
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        Self { kind: Kind::Full(bytes.into()), access: None, failed: None }
+        Self::new(Kind::Full(bytes.into()))
     }
 
     pub(crate) fn network(body: NetworkBody<P>) -> Self {
-        if body.is_end_stream() {
-            Self::empty()
-        } else {
-            Self { kind: Kind::Network(body), access: None, failed: None }
-        }
+        Self::new(if body.is_end_stream() { Kind::Empty } else { Kind::Network(body) })
     }
 
     pub(crate) fn boxed(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
-        Self { kind: Kind::Boxed(body), access: None, failed: None }
+        Self::new(Kind::Boxed(body))
+    }
+
+    pub(crate) fn hold(&mut self, held: Arc<dyn Any + Send + Sync>) {
+        self._held = Some(held);
     }
 
     pub(crate) fn report_to(&mut self, access: Box<AccessGuard>) {

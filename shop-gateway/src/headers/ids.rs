@@ -1,7 +1,7 @@
 //! Request ids.
 
-use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
@@ -11,6 +11,22 @@ const CHUNK: usize = 4096;
 thread_local! {
     // Ids are short-lived and all of a size: they are cut from one buffer, not allocated one by one.
     static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static WALL_CLOCK: Cell<Option<(Instant, u64)>> = const { Cell::new(None) };
+}
+
+/// How long the wall clock is reckoned from the other clock, which a request has looked at anyway.
+const RECKONED: Duration = Duration::from_secs(1);
+
+fn unix_millis(now: Instant) -> u64 {
+    if let Some((at, millis)) = WALL_CLOCK.get() {
+        let since = now.saturating_duration_since(at);
+        if since < RECKONED {
+            return millis + u64::from(since.subsec_millis());
+        }
+    }
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    WALL_CLOCK.set(Some((now, millis)));
+    millis
 }
 
 /// A header value of `N` bytes, cut from the thread's buffer.
@@ -46,10 +62,9 @@ pub(super) fn hex64(n: u64) -> [u8; 16] {
 }
 
 /// A new UUIDv7 (RFC 9562). Unique, not secret: the random part is not from a cryptographic source.
-pub(crate) fn new_request_id() -> HeaderValue {
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+pub(crate) fn new_request_id(now: Instant) -> HeaderValue {
     // 48 bits of time, the version and 12 random bits; then the variant and 62 random bits.
-    let high = hex64((millis << 16) | 0x7000 | (fastrand::u64(..) >> 52));
+    let high = hex64((unix_millis(now) << 16) | 0x7000 | (fastrand::u64(..) >> 52));
     let low = hex64((1 << 63) | (fastrand::u64(..) >> 2));
     let mut text = [b'-'; 36];
     text[..8].copy_from_slice(&high[..8]);
@@ -81,7 +96,7 @@ mod tests {
 
     #[test]
     fn new_ids_are_version_7_and_differ() {
-        let ids: HashSet<_> = (0..1000).map(|_| new_request_id()).collect();
+        let ids: HashSet<_> = (0..1000).map(|_| new_request_id(Instant::now())).collect();
         assert_eq!(ids.len(), 1000);
         for id in ids {
             let id: uuid::Uuid = id.to_str().unwrap().parse().unwrap();
@@ -90,6 +105,16 @@ mod tests {
             let (seconds, _) = id.get_timestamp().unwrap().to_unix();
             assert!(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - seconds < 60);
         }
+    }
+
+    #[test]
+    fn the_wall_clock_goes_on_between_two_looks_at_it() {
+        let start = Instant::now();
+        let first = unix_millis(start);
+        assert_eq!(unix_millis(start + Duration::from_millis(250)), first + 250);
+        assert_eq!(unix_millis(start + Duration::from_millis(999)), first + 999);
+        // Looked at again: the test has not taken those two seconds.
+        assert!(unix_millis(start + Duration::from_secs(2)) < first + 2000);
     }
 
     #[test]

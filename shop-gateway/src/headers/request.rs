@@ -1,5 +1,7 @@
 //! A request's head on its way to the upstream.
 
+use std::time::Instant;
+
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri, Version, uri};
 
@@ -161,6 +163,7 @@ pub(crate) fn prepare<B>(
     req: &mut Request<B>,
     client: &Client,
     max_header: u64,
+    now: Instant,
 ) -> (Inbound, Result<(), HeadFault>) {
     let scan = Scan::of(req.headers());
     let taken_id = scan.request_id.value().filter(|id| is_request_id(id)).cloned();
@@ -176,7 +179,7 @@ pub(crate) fn prepare<B>(
         }
     }
     let headers = req.headers_mut();
-    let request_id = taken_id.unwrap_or_else(new_request_id);
+    let request_id = taken_id.unwrap_or_else(|| new_request_id(now));
     headers.insert(X_REQUEST_ID, request_id.clone());
     let traceparent = followed.unwrap_or_else(|| {
         if tracestate {
@@ -274,13 +277,13 @@ mod tests {
 
     fn prepared(lines: &[(&str, &str)]) -> Request<()> {
         let mut req = request(lines);
-        let (_, outcome) = prepare(&mut req, &Client::unknown(), 1 << 15);
+        let (_, outcome) = prepare(&mut req, &Client::unknown(), 1 << 15, Instant::now());
         outcome.unwrap();
         req
     }
 
     fn fault(lines: &[(&str, &str)]) -> HeadFault {
-        prepare(&mut request(lines), &Client::unknown(), 1 << 15).1.unwrap_err()
+        prepare(&mut request(lines), &Client::unknown(), 1 << 15, Instant::now()).1.unwrap_err()
     }
 
     #[test]
@@ -344,7 +347,7 @@ mod tests {
     fn an_absolute_target_names_the_host() {
         let mut req = request(&[("host", "other")]);
         *req.uri_mut() = "http://user@shop.example:81/x?y=1".parse().unwrap();
-        prepare(&mut req, &Client::unknown(), 1 << 15).1.unwrap();
+        prepare(&mut req, &Client::unknown(), 1 << 15, Instant::now()).1.unwrap();
         assert_eq!(req.uri(), "/x?y=1");
         assert_eq!(req.headers()["host"], "shop.example:81");
     }

@@ -6,12 +6,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,12 +22,11 @@ use super::drain::Drain;
 use super::io::{ClientIo, Traffic};
 use super::watchdog::{Expired, Watchdog};
 use crate::access::refused_before_routing;
-use crate::body::{BodyLimits, BodyProgress, BoxError, GatewayBody, RequestBody};
+use crate::body::{BodyLimits, BodyProgress, RequestBody};
 use crate::client::Client;
 use crate::config::ListenConfig;
 use crate::gateway::Handler;
 use crate::headers::new_request_id;
-use crate::upstream::Pool;
 
 /// How long a client may go on sending after its answer, before its connection is reset.
 const LINGER: Duration = Duration::from_secs(2);
@@ -69,37 +66,10 @@ impl ConnSettings {
 
 /// What a connection's requests share. Each request holds a reference until its answer has ended, which is how the
 /// watchdog knows that one is being answered.
-struct Shared<H> {
-    handler: H,
+struct Shared {
     client: Client,
     requests: AtomicU32,
     upload: Mutex<Option<BodyProgress>>,
-}
-
-/// An answer's body, and the connection's reference.
-struct InFlight<P: Pool, H> {
-    body: GatewayBody<P>,
-    _shared: Arc<Shared<H>>,
-}
-
-impl<P: Pool, H: 'static> Body for InFlight<P, H> {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 enum End {
@@ -124,24 +94,21 @@ pub(super) async fn serve_connection<H: Handler>(
     let _ = stream.set_nodelay(true);
     let traffic = Arc::new(Traffic::default());
     let body_limits = settings.body_limits;
-    let shared = Arc::new(Shared {
-        handler,
-        client: Client::new(peer),
-        requests: AtomicU32::new(0),
-        upload: Mutex::new(None),
-    });
+    let shared =
+        Arc::new(Shared { client: Client::new(peer), requests: AtomicU32::new(0), upload: Mutex::new(None) });
     let service = {
         let shared = shared.clone();
         service_fn(move |req: Request<Incoming>| {
-            let shared = shared.clone();
+            let (shared, handler) = (shared.clone(), handler.clone());
             shared.requests.store(shared.requests.load(Relaxed).wrapping_add(1), Relaxed);
+            let mut slot = Some(req.map(RequestBody::incoming));
             async move {
-                let mut req = req.map(RequestBody::incoming);
-                if let Some(progress) = req.body_mut().watch(body_limits) {
+                if let Some(progress) = slot.as_mut().and_then(|req| req.body_mut().watch(body_limits)) {
                     *shared.upload.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
                 }
-                let res = shared.handler.engine().handle(req, &shared.client).await;
-                Ok::<_, Infallible>(res.map(|body| InFlight { body, _shared: shared }))
+                let mut res = handler.engine().handle(&mut slot, &shared.client).await;
+                res.body_mut().hold(shared);
+                Ok::<_, Infallible>(res)
             }
         })
     };
@@ -201,7 +168,7 @@ pub(super) async fn serve_connection<H: Handler>(
 }
 
 fn head_timeout_answer() -> Vec<u8> {
-    let id = new_request_id();
+    let id = new_request_id(Instant::now());
     let id = id.to_str().unwrap_or_default();
     let problem = Problem::new(408, "request_timeout", "The request did not come in time")
         .detail("the head of the request was not whole in time")

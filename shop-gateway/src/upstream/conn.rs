@@ -30,8 +30,8 @@ const MAX_BUF: usize = 64 * 1024;
 
 /// Why an exchange gave no response.
 pub(crate) enum ExchangeFault {
-    /// The connection was dead before anything was written: the request is whole.
-    Unsent(Box<Request<RequestBody>>),
+    /// The connection was dead before anything was written: the request is whole, and back in its slot.
+    Unsent,
     /// No byte for too long.
     Timeout,
     /// The connection failed, or the request's body did.
@@ -89,38 +89,40 @@ impl Conn {
         }))
     }
 
-    /// Sends a request and waits for the head of its response.
-    pub(super) fn exchange(
+    /// Sends the request in the slot and waits for the head of its response.
+    pub(super) async fn exchange(
         &mut self,
-        req: Request<RequestBody>,
+        slot: &mut Option<Request<RequestBody>>,
         upload: Option<BodyProgress>,
         now: Instant,
-    ) -> impl Future<Output = Result<Response<Incoming>, ExchangeFault>> {
+    ) -> Result<Response<Incoming>, ExchangeFault> {
         self.last_used = now;
         self.clock.start(now, upload);
-        let answer = self.send.try_send_request(req);
+        let req = slot.take().ok_or(ExchangeFault::Closed)?;
+        // Unconstrained, since a budget spent here would be told to a waker that wakes nobody.
+        let mut answer = pin!(unconstrained(self.send.try_send_request(req)));
         let Self { driver, clock, .. } = self;
-        async move {
-            // Unconstrained, since a budget spent here would be told to a waker that wakes nobody.
-            let mut answer = pin!(unconstrained(answer));
-            poll_fn(|cx| {
-                let ended = driver.poll(cx);
-                // Only the driver can have made this ready, and it was just polled.
-                if let Poll::Ready(outcome) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    driver.relay.mute();
-                    return Poll::Ready(outcome.map_err(|mut fault| match fault.take_message() {
-                        Some(req) => ExchangeFault::Unsent(Box::new(req)),
-                        None => ExchangeFault::Failed(fault.into_error()),
-                    }));
-                }
-                match ended {
-                    Poll::Ready(Ok(())) => Poll::Ready(Err(ExchangeFault::Closed)),
-                    Poll::Ready(Err(e)) => Poll::Ready(Err(ExchangeFault::Failed(e))),
-                    Poll::Pending => clock.poll(&driver.waker).map(|()| Err(ExchangeFault::Timeout)),
-                }
-            })
-            .await
-        }
+        poll_fn(|cx| {
+            let ended = driver.poll(cx);
+            // Only the driver can have made this ready, and it was just polled.
+            if let Poll::Ready(outcome) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                driver.relay.mute();
+                return Poll::Ready(outcome.map_err(|mut fault| {
+                    *slot = fault.take_message();
+                    if slot.is_some() {
+                        ExchangeFault::Unsent
+                    } else {
+                        ExchangeFault::Failed(fault.into_error())
+                    }
+                }));
+            }
+            match ended {
+                Poll::Ready(Ok(())) => Poll::Ready(Err(ExchangeFault::Closed)),
+                Poll::Ready(Err(e)) => Poll::Ready(Err(ExchangeFault::Failed(e))),
+                Poll::Pending => clock.poll(&driver.waker).map(|()| Err(ExchangeFault::Timeout)),
+            }
+        })
+        .await
     }
 
     /// Does I/O, for a response's body. Ready when the connection has ended.

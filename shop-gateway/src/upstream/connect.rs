@@ -63,11 +63,7 @@ async fn open(addr: &EndpointAddr) -> Result<Socket, ConnectFault> {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { socket, ear } = self.get_mut();
         ear.poll_read(|cx| match socket {
             Socket::Tcp(s) => Pin::new(s).poll_read(cx, buf),

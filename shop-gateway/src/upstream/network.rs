@@ -32,21 +32,6 @@ struct Endpoint<P> {
     pool: P,
 }
 
-impl<P> Endpoint<P> {
-    /// The request to send: whole, since it is put back whenever it was not sent.
-    fn next_request(
-        &self,
-        slot: &mut Option<Request<RequestBody>>,
-        has_host: bool,
-    ) -> Result<Request<RequestBody>, Fault> {
-        let mut req = slot.take().ok_or(Fault::Closed)?;
-        if !has_host {
-            req.headers_mut().insert(header::HOST, self.host.clone());
-        }
-        Ok(req)
-    }
-}
-
 impl<P: Pool> Network<P> {
     /// An upstream of a checked configuration.
     pub(crate) fn new(config: &UpstreamConfig) -> Self {
@@ -66,8 +51,8 @@ impl<P: Pool> Network<P> {
         }
     }
 
-    /// Sends the request, taken from its slot so that it is moved once only, to the endpoint whose turn it is. Nothing is ever sent twice: a request moves to another
-    /// connection only when the one it was given to had died before anything was written.
+    /// Sends the request, taken from its slot so that it is moved once only, to the endpoint whose turn it is. Nothing
+    /// is ever sent twice: a request moves to another connection only when the one it was given to had died before anything was written.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
@@ -76,23 +61,26 @@ impl<P: Pool> Network<P> {
         slot: &mut Option<Request<RequestBody>>,
         has_host: bool,
         upload: Option<BodyProgress>,
+        now: Instant,
     ) -> Result<(Response<Incoming>, NetworkBodyParts<P>), Fault> {
         let endpoint = match self.endpoints.as_slice() {
             [] => return Err(Fault::NoEndpoint(None)),
             [only] => only,
             several => &several[self.next.fetch_add(1, Relaxed) % several.len()],
         };
-        let now = Instant::now();
+        if !has_host && let Some(req) = slot {
+            req.headers_mut().insert(header::HOST, endpoint.host.clone());
+        }
         while let Some(mut conn) = endpoint.pool.take(now) {
-            match conn.exchange(endpoint.next_request(slot, has_host)?, upload.clone(), now).await {
+            match conn.exchange(slot, upload.clone(), now).await {
                 Ok(res) => return Ok((res, NetworkBodyParts { conn, pool: endpoint.pool.clone() })),
-                Err(ExchangeFault::Unsent(whole)) => *slot = Some(*whole),
+                Err(ExchangeFault::Unsent) => {}
                 Err(fault) => return Err(Fault::from_exchange(fault)),
             }
         }
         // Rare, and large: on the heap, so that every request's future is not as large.
         let mut conn = Box::pin(self.connect(endpoint)).await?;
-        match conn.exchange(endpoint.next_request(slot, has_host)?, upload, Instant::now()).await {
+        match conn.exchange(slot, upload, Instant::now()).await {
             Ok(res) => Ok((res, NetworkBodyParts { conn, pool: endpoint.pool.clone() })),
             Err(fault) => Err(Fault::from_exchange(fault)),
         }
