@@ -49,5 +49,5 @@ pub use combiner::{Batch, Combiner, CombinerConfig, CombinerGone};
 pub use error::{StoreError, StoreErrorKind, StoreResult};
 pub use money::{Currency, Money, MoneyError};
 pub use page::{Cursor, Limit, Page, PageRequest};
-pub use problem::{FieldError, Problem};
+pub use problem::{BodyRefusal, FieldError, Problem};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp, TimestampError};

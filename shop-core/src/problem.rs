@@ -23,6 +23,41 @@ impl FieldError {
     }
 }
 
+/// How a request is answered whose body was broken off on purpose, by whoever hands it on: a limit of a gateway in the same
+/// process, say. As the [`source`](std::error::Error::source) of the body's error, however deep, it is the answer that the
+/// request gets, with the text of the error that it is the source of as its detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyRefusal {
+    /// The HTTP status, 413 or 408.
+    pub status: u16,
+    /// The problem's code.
+    pub code: &'static str,
+    /// The problem's title.
+    pub title: &'static str,
+}
+
+impl BodyRefusal {
+    /// What an error asks for, if it or any of its sources does.
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
+        let (mut error, mut detail) = (error, String::new());
+        loop {
+            if let Some(refusal) = error.downcast_ref::<Self>() {
+                return Some(Problem::new(refusal.status, refusal.code, refusal.title).detail(detail));
+            }
+            detail = error.to_string();
+            error = error.source()?;
+        }
+    }
+}
+
+impl std::fmt::Display for BodyRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.title)
+    }
+}
+
+impl std::error::Error for BodyRefusal {}
+
 /// A refusal or failure as a client sees it. It never carries internals: those go to the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {

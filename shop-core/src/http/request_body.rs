@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 
 use super::BoxError;
 use super::context::RequestContext;
-use crate::Problem;
+use crate::{BodyRefusal, Problem};
 
 /// No byte of a body for this long ends the request with 408.
 const IDLE: Duration = Duration::from_secs(30);
@@ -77,7 +77,8 @@ impl RequestBody {
     /// The next chunk; `None` at the end.
     ///
     /// # Errors
-    /// 408 when the client sends nothing for 30 s, 400 `incomplete_body` when it breaks off.
+    /// 408 when the client sends nothing for 30 s, what a [`BodyRefusal`] says when the body was broken off by one, and
+    /// otherwise 400 `incomplete_body` when it breaks off.
     ///
     /// # Cancel safety
     /// No byte is lost when it is dropped.
@@ -109,6 +110,9 @@ impl RequestBody {
                     Err(_) => {}
                 },
                 Err(error) => {
+                    if let Some(problem) = BodyRefusal::of(&*error) {
+                        return Some(Err(problem));
+                    }
                     tracing::debug!(target: "shop_core::http", %error, "a request's body broke off");
                     return Some(Err(Problem::new(400, "incomplete_body", "The body broke off")));
                 }
@@ -289,5 +293,23 @@ mod tests {
             RequestBody::new(body).bytes(10).await.unwrap_err().code,
             "incomplete_body"
         );
+    }
+
+    #[tokio::test]
+    async fn who_broke_it_off_on_purpose_says_how_it_is_answered() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("at most 7 bytes")]
+        struct Limit(#[source] BodyRefusal);
+        #[derive(Debug, thiserror::Error)]
+        #[error("somebody else's words")]
+        struct Outer(#[source] Limit);
+
+        let refusal = BodyRefusal { status: 413, code: "body_too_large", title: "The body is too large" };
+        let (sender, body) = Body::channel(2);
+        sender.send("{}").await.unwrap();
+        sender.abort(Outer(Limit(refusal))).await;
+        let problem = RequestBody::new(body).bytes(10).await.unwrap_err();
+        assert_eq!((problem.status, &*problem.code), (413, "body_too_large"));
+        assert_eq!((&*problem.title, &*problem.detail), ("The body is too large", "at most 7 bytes"));
     }
 }
