@@ -1,6 +1,6 @@
 //! Recovery: reservations that products hold past the grace time are decided, whatever became of who asked for them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use shop_core::page::Limit;
@@ -76,11 +76,9 @@ impl Core {
         if settlements.is_empty() {
             return Ok(undecided);
         }
-        // By the states that are told last: a fulfilment is told after its shrink.
-        let outcomes = self.settle_in_order(settlements).await?;
-        let states: HashMap<_, _> =
-            outcomes.iter().map(|outcome| (outcome.reservation_id, outcome.state)).collect();
-        let held = states.values().filter(|state| **state == Some(ReservationState::Held)).count();
+        let settled = self.settle_in_order(settlements).await?;
+        let is_held = |state: &&Option<ReservationState>| **state == Some(ReservationState::Held);
+        let held = settled.states.values().filter(is_held).count() + settled.refused.len();
         Ok(undecided + held as u64)
     }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use super::decider::Decider;
 use crate::ledger::{Command, Decided, Verdict};
+use crate::settler::Disagreements;
 use crate::store::{Footprint, OpenSettlement, Snapshot};
-use crate::{Figures, InDoubt, Order, OrderError, OrderId, OrderServiceConfig, OrderStore};
+use crate::{Figures, Order, OrderError, OrderId, OrderServiceConfig, OrderStore};
 
 /// Who settles the reservations of this service.
 pub(crate) const OWNER: &str = "orders";
@@ -37,7 +38,7 @@ pub(crate) struct Core {
     /// Claimed and not yet acknowledged. The lock also keeps rounds of settling apart.
     pub(crate) claimed: tokio::sync::Mutex<Vec<OpenSettlement>>,
     pub(crate) figures: Mutex<Figures>,
-    pub(crate) mismatches: Mutex<BTreeMap<ReservationId, InDoubt>>,
+    pub(crate) disagreements: Mutex<Disagreements>,
     /// Every flow holds a clone; taken away when the service shuts down.
     pub(crate) flows: Mutex<Option<mpsc::Sender<()>>>,
 }
@@ -71,7 +72,7 @@ impl Core {
             settlements,
             claimed: tokio::sync::Mutex::default(),
             figures: Mutex::default(),
-            mismatches: Mutex::default(),
+            disagreements: Mutex::default(),
             flows: Mutex::new(Some(flows)),
         }
     }

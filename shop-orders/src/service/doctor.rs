@@ -1,13 +1,12 @@
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 
 use shop_core::PageRequest;
 use shop_core::page::Limit;
-use shop_products::{HeldKey, ReservationId, SettleAction};
+use shop_products::{HeldKey, ReservationId};
 
 use super::core::{Core, OWNER};
 use super::report::{InDoubt, InDoubtKind};
-use crate::settler::order_of;
+use crate::settler::{order_of, verb};
 use crate::store::{Footprint, Snapshot};
 use crate::{OrderError, Outcome};
 
@@ -18,8 +17,10 @@ const MAX_PAGES: usize = 20;
 
 impl Core {
     pub(crate) async fn doctor(&self) -> Result<Vec<InDoubt>, OrderError> {
-        let mut found: Vec<InDoubt> =
-            self.mismatches.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut found: Vec<InDoubt> = {
+            let disagreements = self.disagreements();
+            disagreements.mismatches.values().chain(disagreements.refused.values()).cloned().collect()
+        };
         self.held_in_doubt(&mut found).await?;
         self.open_in_doubt(&mut found).await?;
         Ok(found)
@@ -64,21 +65,13 @@ impl Core {
         let (_, open) = self.store.open_settlements(MAX_SETTLEMENTS).await?;
         let snapshot =
             self.decisions_of(open.iter().map(|open| open.settlement.reservation_id).collect()).await?;
-        found.extend(open.iter().map(|open| {
-            let verb = match open.settlement.action {
-                SettleAction::Commit => "commit",
-                SettleAction::Release => "release",
-                SettleAction::Fulfil => "fulfil",
-                SettleAction::Shrink(_) => "shrink",
-            };
-            InDoubt {
-                kind: InDoubtKind::OpenSettlement,
-                reservation_id: open.settlement.reservation_id,
-                order_id: order_of(&snapshot, open.settlement.reservation_id).map(|order| order.id),
-                since: open.at,
-                step: format!("decided; products have not acknowledged the {verb}"),
-                next: "it is sent again until they do".to_owned(),
-            }
+        found.extend(open.iter().map(|open| InDoubt {
+            kind: InDoubtKind::OpenSettlement,
+            reservation_id: open.settlement.reservation_id,
+            order_id: order_of(&snapshot, open.settlement.reservation_id).map(|order| order.id),
+            since: open.at,
+            step: format!("decided; products have not acknowledged the {}", verb(&open.settlement.action)),
+            next: "it is sent again until they do".to_owned(),
         }));
         Ok(())
     }

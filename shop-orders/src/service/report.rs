@@ -13,7 +13,7 @@ pub struct Figures {
     pub settlements_open: u64,
     /// Since when the oldest of them is open.
     pub oldest_settlement: Option<Timestamp>,
-    /// Orders whose stock is not what their status says. Must be 0: see [`OrderService::doctor`](crate::OrderService::doctor).
+    /// Orders whose stock is not what their status says, and settlements that products refuse. Must be 0: see [`OrderService::doctor`](crate::OrderService::doctor).
     pub mismatches: u64,
 }
 
@@ -42,6 +42,6 @@ pub enum InDoubtKind {
     Held,
     /// Products have not acknowledged a settlement.
     OpenSettlement,
-    /// Products and orders disagree, and no repetition will mend it.
+    /// Products and orders disagree, or products refuse a settlement, and no repetition will mend it.
     Mismatch,
 }

@@ -88,7 +88,7 @@ async fn settling(core: Arc<Core>, mut stopped: watch::Receiver<bool>) {
         }
         match core.settle_batch().await {
             // A full batch: there is more, and it has gathered long enough.
-            Ok(closed) => (failures, behind) = (0, closed >= config.settle_batch),
+            Ok(batch) => (failures, behind) = (0, batch.claimed >= config.settle_batch && batch.closed > 0),
             Err(error) => {
                 if failures % 20 == 0 {
                     tracing::warn!(%error, failures, "settlements are not acknowledged; they are sent again");
