@@ -80,5 +80,7 @@ pub use error::OrderError;
 pub use event::{Event, EventType, NewEvent};
 pub use order::{Order, OrderDetails, OrderHold, OrderId, OrderLine, OrderStatus};
 pub use request::{NewOrder, OrderPatch};
-pub use service::{Backoff, Figures, InDoubt, InDoubtKind, OrderService, OrderServiceConfig};
+pub use service::{
+    Backoff, Figures, InDoubt, InDoubtKind, OrderConfigError, OrderService, OrderServiceConfig,
+};
 pub use store::OrderStore;

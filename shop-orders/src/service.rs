@@ -20,7 +20,7 @@ mod place;
 pub(crate) mod report;
 mod workers;
 
-pub use config::{Backoff, OrderServiceConfig};
+pub use config::{Backoff, OrderConfigError, OrderServiceConfig};
 pub use report::{Figures, InDoubt, InDoubtKind};
 
 use self::core::Core;
@@ -39,6 +39,8 @@ pub struct OrderService {
 impl OrderService {
     /// Starts the service with its workers (decisions, settling, recovery, housekeeping) on the current tokio runtime.
     /// They end with [`shutdown`](Self::shutdown), or when the last clone of the service is dropped.
+    ///
+    /// The settings are taken as they are: ask [`OrderServiceConfig::validate`] before.
     ///
     /// # Panics
     /// Outside a tokio runtime.

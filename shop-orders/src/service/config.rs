@@ -14,6 +14,9 @@ pub struct OrderServiceConfig {
     pub hold_backoff: Backoff,
     /// Between two rounds of recovery (2 s).
     pub recovery_interval: Duration,
+    /// The most requests that place or change orders and are worked on at once (10,000); more are refused with
+    /// [`Unavailable`](crate::OrderError::Unavailable).
+    pub max_flows: usize,
     /// How old a held reservation is before recovery gives it up (30 s). Longer than `place_deadline`, or slow orders
     /// are given up while they are placed.
     pub grace: Duration,
@@ -39,6 +42,7 @@ impl Default for OrderServiceConfig {
             combiner: CombinerConfig::default(),
             place_deadline: Duration::from_secs(10),
             hold_backoff: Backoff { first: Duration::from_millis(20), most: Duration::from_secs(1) },
+            max_flows: 10_000,
             recovery_interval: Duration::from_secs(2),
             grace: Duration::from_secs(30),
             settle_interval: Duration::from_millis(50),
@@ -50,6 +54,51 @@ impl Default for OrderServiceConfig {
             maintenance_interval: Duration::from_secs(60),
         }
     }
+}
+
+impl OrderServiceConfig {
+    /// Whether a service can work with these settings; to be asked before [`OrderService::start`](crate::OrderService::start).
+    ///
+    /// # Errors
+    /// [`OrderConfigError`] names the first setting that is wrong.
+    pub fn validate(&self) -> Result<(), OrderConfigError> {
+        let spans = [
+            ("place_deadline", self.place_deadline),
+            ("recovery_interval", self.recovery_interval),
+            ("lease", self.lease),
+            ("maintenance_interval", self.maintenance_interval),
+        ];
+        let counts = [("settle_batch", self.settle_batch), ("max_flows", self.max_flows)];
+        let no_time = spans.iter().find(|(_, span)| span.is_zero()).map(|(name, _)| *name);
+        let none = counts.iter().find(|(_, count)| *count == 0).map(|(name, _)| *name);
+        if let Some(name) = no_time.or(none) {
+            return Err(OrderConfigError::Zero(name));
+        }
+        if self.place_deadline >= self.grace {
+            return Err(OrderConfigError::GraceTooShort {
+                grace: self.grace,
+                place_deadline: self.place_deadline,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Why a service cannot work with its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderConfigError {
+    /// Recovery would give orders up while they are placed.
+    #[error("grace ({grace:?}) must be longer than place_deadline ({place_deadline:?})")]
+    GraceTooShort {
+        /// How old a held reservation is before recovery gives it up.
+        grace: Duration,
+        /// How long placing may take.
+        place_deadline: Duration,
+    },
+    /// This setting must not be 0.
+    #[error("{0} must not be 0")]
+    Zero(&'static str),
 }
 
 /// Waits that double from `first` to `most`, each shortened by a random part of up to a half.
@@ -70,7 +119,7 @@ impl Backoff {
 }
 
 /// A random number from 0 to 1, good enough to spread retries.
-fn random_unit() -> f64 {
+pub(crate) fn random_unit() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(0_u8) >> 11;
     random as f64 / (1_u64 << 53) as f64
@@ -90,5 +139,19 @@ mod tests {
                 "{wait:?}"
             );
         }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        let good = OrderServiceConfig::default();
+        assert_eq!(good.validate(), Ok(()));
+        for place_deadline in [good.grace, good.grace * 2] {
+            let error = OrderServiceConfig { place_deadline, ..good.clone() }.validate().unwrap_err();
+            assert_eq!(error, OrderConfigError::GraceTooShort { grace: good.grace, place_deadline });
+        }
+        let no_lease = OrderServiceConfig { lease: Duration::ZERO, ..good.clone() };
+        assert_eq!(no_lease.validate(), Err(OrderConfigError::Zero("lease")));
+        let no_flows = OrderServiceConfig { max_flows: 0, ..good };
+        assert_eq!(no_flows.validate(), Err(OrderConfigError::Zero("max_flows")));
     }
 }
