@@ -56,8 +56,8 @@ pub enum OrderError {
     /// Products could not be asked in time. What they may have held is released by recovery.
     #[error("products are unavailable")]
     ProductsUnavailable,
-    /// The orders' store could not be used, or did not say in time whether it wrote: the same request with the same key is
-    /// safe to repeat.
+    /// The orders' store could not be used, or did not say in time whether it wrote, or too much is being worked on: the
+    /// same request with the same key is safe to repeat.
     #[error("orders are unavailable")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
     /// Recovery gave the reservation up before the order was decided: ask again.
@@ -108,7 +108,7 @@ impl From<CatalogError> for OrderError {
             CatalogError::UnknownProducts(lines) => Self::UnknownProducts(lines),
             CatalogError::Released(_) => Self::NotPlaced,
             CatalogError::Invalid(detail) => Self::invalid("/lines", "invalid", detail),
-            CatalogError::Unavailable(source) => {
+            CatalogError::Unavailable(source) | CatalogError::NotSent(source) => {
                 tracing::warn!(error = %source, "products are unavailable");
                 Self::ProductsUnavailable
             }

@@ -8,7 +8,7 @@ use shop_core::{Clock, Combiner, StoreError};
 use shop_products::{
     CatalogError, HoldLine, HoldRequest, ProductCatalog, Reservation, ReservationId, SettleAction, Settlement,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::decider::Decider;
@@ -22,6 +22,13 @@ pub(crate) const OWNER: &str = "orders";
 
 /// How long an answer waits for a release that the outbox will see to anyway.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Held by a flow while it runs.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    _flows: mpsc::Sender<()>,
+    _room: OwnedSemaphorePermit,
+}
 
 /// What the use cases and the workers share.
 #[derive(Debug)]
@@ -41,6 +48,7 @@ pub(crate) struct Core {
     pub(crate) disagreements: Mutex<Disagreements>,
     /// Every flow holds a clone; taken away when the service shuts down.
     pub(crate) flows: Mutex<Option<mpsc::Sender<()>>>,
+    room: Arc<Semaphore>,
 }
 
 impl Core {
@@ -61,6 +69,7 @@ impl Core {
             let store = store.clone();
             move |footprints| look_up_together(store.clone(), footprints)
         });
+        let room = Arc::new(Semaphore::new(config.max_flows.min(Semaphore::MAX_PERMITS)));
         Self {
             store,
             catalog,
@@ -74,13 +83,18 @@ impl Core {
             figures: Mutex::default(),
             disagreements: Mutex::default(),
             flows: Mutex::new(Some(flows)),
+            room,
         }
     }
 
-    /// Leave to work until the guard is dropped; refused once the service shuts down.
-    pub(crate) fn enter(&self) -> Result<mpsc::Sender<()>, OrderError> {
-        let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
-        flows.clone().ok_or_else(|| OrderError::Unavailable("the service is shutting down".into()))
+    /// Leave to work until the guard is dropped; refused once the service shuts down, and while as many flows run as may.
+    pub(crate) fn enter(&self) -> Result<Entered, OrderError> {
+        let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let flows = flows.ok_or_else(|| OrderError::Unavailable("the service is shutting down".into()))?;
+        match self.room.clone().try_acquire_owned() {
+            Ok(room) => Ok(Entered { _flows: flows, _room: room }),
+            Err(full) => Err(OrderError::Unavailable(Box::new(full))),
+        }
     }
 
     /// Decides one command; what was given up by it is released at once where products can be reached.
@@ -114,7 +128,8 @@ impl Core {
         self.ask(deadline, || self.catalog.hold(&request)).await
     }
 
-    /// Asks products, again and again while the result is unknown, until the deadline.
+    /// Asks products, again and again while the result is unknown, until the deadline. Products that are known to be out of
+    /// reach are not asked again.
     pub(crate) async fn ask<'a, T>(
         &self,
         deadline: Instant,

@@ -1,6 +1,6 @@
 //! A catalogue between orders and products that loses calls and answers, or holds them up.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shop_core::{Page, PageRequest, Timestamp};
 use shop_products::{
     CatalogError, HeldKey, HeldReservation, HoldLine, HoldRequest, ProductCatalog, Reservation,
-    SettleOutcome, Settlement, StockCheck,
+    ReservationId, SettleOutcome, Settlement, StockCheck,
 };
 use tokio::sync::Semaphore;
 
@@ -63,6 +63,8 @@ pub struct FaultyCatalog {
     settles: Mutex<VecDeque<Fault>>,
     down: AtomicBool,
     deaf: AtomicBool,
+    known_to_be_down: AtomicBool,
+    refused: Mutex<HashSet<ReservationId>>,
     asked: Mutex<Vec<HoldRequest>>,
     told: Mutex<Vec<Settlement>>,
 }
@@ -76,6 +78,8 @@ impl FaultyCatalog {
             settles: Mutex::default(),
             down: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
+            known_to_be_down: AtomicBool::new(false),
+            refused: Mutex::default(),
             asked: Mutex::default(),
             told: Mutex::default(),
         })
@@ -101,6 +105,21 @@ impl FaultyCatalog {
         self.deaf.store(deaf, Ordering::SeqCst);
     }
 
+    /// Whether nothing is sent any more.
+    pub fn set_known_to_be_down(&self, down: bool) {
+        self.known_to_be_down.store(down, Ordering::SeqCst);
+    }
+
+    /// Whether every settle that names this reservation is refused as a whole, for good.
+    pub fn set_refused(&self, reservation: ReservationId, refused: bool) {
+        let mut all = lock(&self.refused);
+        if refused {
+            all.insert(reservation)
+        } else {
+            all.remove(&reservation)
+        };
+    }
+
     /// Every hold that was asked for, lost or not.
     pub fn asked(&self) -> Vec<HoldRequest> {
         lock(&self.asked).clone()
@@ -112,6 +131,9 @@ impl FaultyCatalog {
     }
 
     fn reachable(&self) -> Result<(), CatalogError> {
+        if self.known_to_be_down.load(Ordering::SeqCst) {
+            return Err(CatalogError::NotSent("not sent".into()));
+        }
         if self.down.load(Ordering::SeqCst) { Err(lost()) } else { Ok(()) }
     }
 }
@@ -166,6 +188,9 @@ impl ProductCatalog for FaultyCatalog {
     async fn settle(&self, settlements: &[Settlement]) -> Result<Vec<SettleOutcome>, CatalogError> {
         lock(&self.told).extend_from_slice(settlements);
         self.reachable()?;
+        if settlements.iter().any(|settlement| lock(&self.refused).contains(&settlement.reservation_id)) {
+            return Err(CatalogError::Invalid("they do not like it".to_owned()));
+        }
         through(&self.settles, self.inner.settle(settlements)).await
     }
 

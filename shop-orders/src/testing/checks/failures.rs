@@ -211,6 +211,129 @@ pub async fn row_12_unreachable_products_leave_nothing(factory: &dyn OrderStoreF
     shop.assert_sound().await;
 }
 
+/// Products that are known to be out of reach are not waited for: the answer comes at once, and nothing is held.
+pub async fn row_12_products_known_to_be_out_of_reach_are_not_asked_again(factory: &dyn OrderStoreFactory) {
+    let patient = OrderServiceConfig { place_deadline: Duration::from_secs(3_600), ..by_hand() };
+    let shop = Shop::open_with(factory, patient).await;
+    let product = shop.product("A", "1 EUR", 10).await;
+    let order = shop.place(&[(product, 1)]).await;
+    shop.catalog.set_known_to_be_down(true);
+    let asked = shop.catalog.asked().len();
+    let two = OrderPatch { lines: Some(lines(&[(product, 2)])), ..OrderPatch::default() };
+    let both = async {
+        let placing = shop.orders.place(new(&[(product, 1)]), Some(keyed("k", "one"))).await;
+        (placing.map(|_| ()), shop.orders.edit(order.id, None, two).await.map(|_| ()))
+    };
+    let (placing, editing) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("at once");
+    for refused in [placing, editing] {
+        assert!(matches!(&refused, Err(error @ OrderError::ProductsUnavailable) if error.is_retryable()));
+    }
+    assert_eq!(shop.catalog.asked().len(), asked + 2, "each asked once");
+    shop.orders.settle_now().await.expect_err("out of reach");
+    shop.catalog.set_known_to_be_down(false);
+    fresh(shop.orders.place(new(&[(product, 1)]), Some(keyed("k", "one"))).await);
+    shop.assert_sound().await;
+}
+
+/// So much is worked on at once, and more is refused.
+pub async fn flows_are_bounded(factory: &dyn OrderStoreFactory) {
+    let narrow = OrderServiceConfig { max_flows: 2, ..by_hand() };
+    let shop = Shop::open_with(factory, narrow).await;
+    let product = shop.product("A", "1 EUR", 10).await;
+    let (other_gate, first) = crashed_after_the_hold(&shop, product, "a").await;
+    let (gate, second) = crashed_after_the_hold(&shop, product, "b").await;
+    let third = shop.orders.place(new(&[(product, 1)]), None).await;
+    assert!(matches!(&third, Err(error @ OrderError::Unavailable(_)) if error.is_retryable()), "{third:?}");
+    assert_eq!(shop.catalog.asked().len(), 2);
+    gate.open();
+    fresh(second.await.expect("no panic"));
+    fresh(shop.orders.place(new(&[(product, 1)]), None).await);
+    other_gate.open();
+    fresh(first.await.expect("no panic"));
+    shop.assert_sound().await;
+}
+
+/// A settlement that products refuse for good holds up no other; it stays open, is told, and is sent again.
+pub async fn a_refused_settlement_holds_up_no_other(factory: &dyn OrderStoreFactory) {
+    let shop = Shop::open(factory).await;
+    let product = shop.product("A", "1 EUR", 100).await;
+    let mut orders = Vec::new();
+    for _ in 0..7 {
+        orders.push(shop.place(&[(product, 2)]).await);
+    }
+    let offender = orders[3].holds[0].reservation_id;
+    shop.catalog.set_refused(offender, true);
+    let one = OrderPatch { lines: Some(lines(&[(product, 1)])), ..OrderPatch::default() };
+    shop.orders.edit(orders[0].id, None, one.clone()).await.expect("edit");
+    shop.orders.edit(orders[3].id, None, one).await.expect("edit");
+    fresh(shop.orders.ship(orders[3].id, None, None).await);
+    fresh(shop.orders.ship(orders[5].id, None, None).await);
+    assert_eq!(shop.orders.settle_now().await.expect("the others are settled"), 8);
+    assert_eq!(shop.store.store.open_settlements(1).await.expect("open").0, 3);
+    assert_eq!((shop.stock(product).await.on_hand, shop.stock(product).await.allocated), (98, 11));
+    let found = shop.orders.doctor().await.expect("doctor");
+    let told: Vec<_> = found.iter().filter(|entry| entry.kind == InDoubtKind::Mismatch).collect();
+    assert_eq!((told.len(), told[0].order_id), (1, Some(orders[3].id)), "{found:?}");
+    assert!(told[0].step.contains("they do not like it"), "{found:?}");
+    assert_eq!(shop.orders.figures().mismatches, 1);
+    // It waits for its lease; what comes later does not wait for it.
+    shop.place(&[(product, 2)]).await;
+    assert_eq!(shop.orders.settle_now().await.expect("settling"), 1);
+    shop.clock.advance(LEASE + Duration::from_secs(1));
+    assert_eq!(shop.orders.settle_now().await.expect("settling"), 0, "sent again, and refused again");
+    assert_eq!(shop.orders.recover_now().await.expect("recovery"), 1);
+    assert_eq!((shop.orders.figures().orders_in_doubt, shop.orders.figures().mismatches), (1, 1));
+    shop.catalog.set_refused(offender, false);
+    shop.clock.advance(LEASE);
+    assert_eq!(shop.orders.settle_now().await.expect("settling"), 3);
+    assert_eq!(shop.orders.doctor().await.expect("doctor"), vec![]);
+    shop.assert_sound().await;
+}
+
+/// Edits and deletions whose calls to products are lost, or whose instance stops half-way, leave the sums right.
+pub async fn edits_and_deletions_survive_lost_calls_and_crashes(factory: &dyn OrderStoreFactory) {
+    let shop = Shop::open(factory).await;
+    let product = shop.product("A", "1 EUR", 100).await;
+    let to = |quantity| OrderPatch { lines: Some(lines(&[(product, quantity)])), ..OrderPatch::default() };
+    for fault in [Fault::LostCall, Fault::LostAnswer] {
+        let (kept, gone) = (shop.place(&[(product, 2)]).await, shop.place(&[(product, 2)]).await);
+        for order in [&kept, &gone] {
+            shop.catalog.at_hold(fault.clone());
+            let edited = shop.orders.edit(order.id, None, to(7)).await.expect("the hold is asked again");
+            assert_eq!(edited.holds.len(), 2);
+            shop.other.edit(order.id, Some(vec![2]), to(4)).await.expect("edit");
+        }
+        shop.other.delete(gone.id, Some(vec![3])).await.expect("delete");
+        shop.catalog.at_settle(fault);
+        shop.orders.settle_now().await.expect_err("not acknowledged");
+        shop.recover(&shop.other).await;
+        assert!(matches!(shop.orders.get(gone.id).await, Err(OrderError::NotFound)));
+        assert_eq!(shop.orders.get(kept.id).await.expect("there").lines[0].quantity, 4);
+        shop.assert_sound().await;
+    }
+    // An instance stops for ever after it held what grows; meanwhile the order shrinks, or goes.
+    for is_deleted in [false, true] {
+        let order = shop.place(&[(product, 2)]).await;
+        let gate = Gate::closed();
+        shop.catalog.at_hold(Fault::HeldUpAfter(gate.clone()));
+        let (orders, id, patch) = (shop.orders.clone(), order.id, to(9));
+        let flow = tokio::spawn(async move { orders.edit(id, None, patch).await });
+        gate.arrival().await;
+        if is_deleted {
+            shop.other.delete(order.id, None).await.expect("delete");
+        } else {
+            shop.other.edit(order.id, None, to(1)).await.expect("edit");
+            fresh(shop.other.ship(order.id, None, None).await);
+        }
+        shop.recover(&shop.other).await;
+        shop.assert_sound().await;
+        gate.open();
+        let late = flow.await.expect("no panic");
+        assert!(late.is_err(), "{late:?}");
+        shop.assert_sound().await;
+    }
+}
+
 /// Row 13: an orders' store that does not answer is a retryable refusal at the deadline.
 pub async fn row_13_a_store_that_does_not_answer_is_waited_for_until_the_deadline(
     factory: &dyn OrderStoreFactory,
