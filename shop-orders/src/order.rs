@@ -38,7 +38,8 @@ impl OrderStatus {
 pub struct Order {
     /// The order's id.
     pub id: OrderId,
-    /// For people: 1, 2, 3…; rises with every order of a store, without a promise of no gaps.
+    /// For people: 1, 2, 3…; no other order of the store has it. Without a promise of no gaps; and where several instances
+    /// place all the time, each may give numbers of a range of its own.
     pub number: u64,
     /// Where it stands.
     pub status: OrderStatus,

@@ -28,7 +28,7 @@ struct State {
     orders: HashMap<OrderId, Order>,
     /// The orders that lists show.
     listed: BTreeSet<(Timestamp, OrderId)>,
-    last_number: u64,
+    numbers: BTreeSet<u64>,
     decisions: HashMap<ReservationId, Decision>,
     /// The reservations that were decided under a key.
     of_key: HashMap<IdempotencyKey, Vec<ReservationId>>,
@@ -80,7 +80,7 @@ impl OrderStore for MemoryOrderStore {
             orders: HashMap::new(),
             records: HashMap::new(),
             decisions: HashMap::new(),
-            first_number: state.last_number + 1,
+            first_number: state.numbers.last().map_or(1, |last| last + 1),
         };
         let of_keys = footprint.keys.iter().filter_map(|key| state.placed.get(key));
         for id in footprint.reservations.iter().chain(of_keys) {
@@ -213,8 +213,7 @@ impl State {
         let mut new_orders = HashSet::new();
         let mut numbers = HashSet::new();
         let created = changes.created.iter().all(|order| {
-            // Numbers are given in order, so one that is not above the last is taken.
-            let is_new = !self.orders.contains_key(&order.id) && order.number > self.last_number;
+            let is_new = !self.orders.contains_key(&order.id) && !self.numbers.contains(&order.number);
             is_new && new_orders.insert(order.id) && numbers.insert(order.number)
         });
         let edited = changes.edited.iter().all(|edit| {
@@ -244,7 +243,7 @@ impl State {
 
     fn write(&mut self, changes: &ChangeSet, now: Timestamp) {
         for order in &changes.created {
-            self.last_number = self.last_number.max(order.number);
+            self.numbers.insert(order.number);
             self.put(order);
         }
         for edit in &changes.edited {

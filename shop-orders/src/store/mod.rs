@@ -84,7 +84,7 @@ pub struct Footprint {
     pub keys: BTreeSet<IdempotencyKey>,
     /// Decisions of these reservations, each with its order if it was placed.
     pub reservations: BTreeSet<ReservationId>,
-    /// Numbers for so many new orders.
+    /// Numbers for so many new orders; the service may give others that are free.
     pub numbers: u64,
 }
 
@@ -99,7 +99,7 @@ pub struct Snapshot {
     pub records: HashMap<IdempotencyKey, IdempotencyRecord>,
     /// The decisions found, by reservation or as the placed one of a key.
     pub decisions: HashMap<ReservationId, Decision>,
-    /// The first of the numbers asked for; the others follow it.
+    /// The first of the numbers asked for, above all that orders have; the others follow it.
     pub first_number: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Stores that break one promise each. The suite catches every one of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -234,6 +234,9 @@ pub(crate) enum CommitFault {
     LostAnswer,
     /// It is not written; the answer is lost all the same.
     LostCall,
+    /// It is written, and one of the orders that it changed is changed again by another; the answer is lost.
+    #[cfg(test)]
+    Overtaken,
     /// It met another state.
     Conflict,
 }
@@ -245,11 +248,21 @@ pub(crate) struct FlakyStore {
     pub(crate) commits: Mutex<Vec<CommitFault>>,
     /// Whether reads never end.
     pub(crate) stalled: AtomicBool,
+    /// Commits that were passed on.
+    pub(crate) written: AtomicUsize,
+    /// Those of them that met another state.
+    pub(crate) conflicts: AtomicUsize,
 }
 
 impl FlakyStore {
     pub(crate) fn over(inner: Arc<dyn OrderStore>) -> Arc<Self> {
-        Arc::new(Self { inner, commits: Mutex::default(), stalled: false.into() })
+        Arc::new(Self {
+            inner,
+            commits: Mutex::default(),
+            stalled: false.into(),
+            written: 0.into(),
+            conflicts: 0.into(),
+        })
     }
 
     /// The next commit meets this, before those that were told earlier.
@@ -271,9 +284,26 @@ impl OrderStore for FlakyStore {
         let fault = self.commits.lock().expect("no check panics while it holds this").pop();
         let lost = || StoreError::new(StoreErrorKind::Unknown, "commit through a bad connection");
         match fault {
-            None => self.inner.commit(changes).await,
+            None => {
+                let written = self.inner.commit(changes).await;
+                self.written.fetch_add(1, Ordering::SeqCst);
+                let is_conflict = |error: &StoreError| error.kind() == StoreErrorKind::Conflict;
+                self.conflicts.fetch_add(written.as_ref().is_err_and(is_conflict).into(), Ordering::SeqCst);
+                written
+            }
             Some(CommitFault::LostAnswer) => {
                 self.inner.commit(changes).await?;
+                Err(lost())
+            }
+            #[cfg(test)]
+            Some(CommitFault::Overtaken) => {
+                self.inner.commit(changes).await?;
+                let order = &changes.edited[0].order;
+                let at = order.updated_at;
+                let next = super::sample::changed(order, crate::EventType::Edited, at, |order| {
+                    order.details.reference = Some("another".to_owned());
+                });
+                self.inner.commit(&next).await?;
                 Err(lost())
             }
             Some(CommitFault::LostCall) => Err(lost()),

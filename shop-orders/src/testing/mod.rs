@@ -35,7 +35,7 @@ use crate::OrderStore;
 pub mod broken;
 pub mod catalog;
 pub mod checks;
-mod sample;
+pub(crate) mod sample;
 mod shop;
 
 /// Makes stores for the suite.
@@ -81,7 +81,9 @@ macro_rules! order_store_suite {
             row_07_an_unknown_commit_is_read_again, row_08_a_repeated_key_gets_the_stored_answer,
             row_09_settlements_may_be_lost_repeated_and_late, row_10_a_late_hold_after_release_takes_nothing,
             row_11_cancel_and_ship_have_one_winner, row_11_edit_and_cancel_leave_the_sums_right,
-            row_12_unreachable_products_leave_nothing, row_13_a_store_that_does_not_answer_is_waited_for_until_the_deadline, row_14_an_archived_product_stays_in_its_orders,
+            row_12_unreachable_products_leave_nothing, row_12_products_known_to_be_out_of_reach_are_not_asked_again, flows_are_bounded,
+            a_refused_settlement_holds_up_no_other, edits_and_deletions_survive_lost_calls_and_crashes,
+            two_instances_place_without_end_of_races, row_13_a_store_that_does_not_answer_is_waited_for_until_the_deadline, row_14_an_archived_product_stays_in_its_orders,
             row_16_lines_of_one_product_are_summed, row_17_opposite_line_orders_all_end,
             row_18_a_thousand_buyers_of_one_unit, a_caller_that_goes_away_drops_only_the_answer,
             a_key_in_flight_is_refused, a_key_of_something_else_is_refused, a_refusal_leaves_no_record,

@@ -11,16 +11,16 @@ use crate::{
     Decision, EventType, NewEvent, Order, OrderDetails, OrderHold, OrderId, OrderLine, OrderStatus, Outcome,
 };
 
-pub(super) fn at(millis: i64) -> Timestamp {
+pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_800_000_000_000 + millis)
 }
 
-pub(super) fn key(text: &str) -> IdempotencyKey {
+pub(crate) fn key(text: &str) -> IdempotencyKey {
     text.parse().expect("a key")
 }
 
 /// An order of two lines, placed at this moment.
-pub(super) fn order(number: u64, placed_at: Timestamp) -> Order {
+pub(crate) fn order(number: u64, placed_at: Timestamp) -> Order {
     let price = |minor| Money::from_minor(minor, Currency::EUR);
     let line = |line: u32, minor: i64, quantity: i64| OrderLine {
         line,
@@ -51,7 +51,7 @@ pub(super) fn order(number: u64, placed_at: Timestamp) -> Order {
     }
 }
 
-pub(super) fn with_details(mut order: Order, customer: &str, reference: &str) -> Order {
+pub(crate) fn with_details(mut order: Order, customer: &str, reference: &str) -> Order {
     order.details = OrderDetails {
         customer_id: Some(customer.to_owned()),
         reference: Some(reference.to_owned()),
@@ -61,7 +61,7 @@ pub(super) fn with_details(mut order: Order, customer: &str, reference: &str) ->
 }
 
 /// All that is written when an order is placed.
-pub(super) fn placed(order: &Order, key: Option<&IdempotencyKey>) -> ChangeSet {
+pub(crate) fn placed(order: &Order, key: Option<&IdempotencyKey>) -> ChangeSet {
     let reservation_id = order.holds[0].reservation_id;
     ChangeSet {
         created: vec![order.clone()],
@@ -79,11 +79,11 @@ pub(super) fn placed(order: &Order, key: Option<&IdempotencyKey>) -> ChangeSet {
     }
 }
 
-pub(super) fn event(kind: EventType, order: &Order) -> NewEvent {
+pub(crate) fn event(kind: EventType, order: &Order) -> NewEvent {
     NewEvent { kind, at: order.updated_at, order: order.clone() }
 }
 
-pub(super) fn record(key: &IdempotencyKey, at: Timestamp) -> IdempotencyRecord {
+pub(crate) fn record(key: &IdempotencyKey, at: Timestamp) -> IdempotencyRecord {
     IdempotencyRecord {
         key: key.clone(),
         fingerprint: Fingerprint::of_request("POST", "/v1/orders", key.as_str().as_bytes()),
@@ -97,7 +97,7 @@ pub(super) fn record(key: &IdempotencyKey, at: Timestamp) -> IdempotencyRecord {
     }
 }
 
-pub(super) fn expired(
+pub(crate) fn expired(
     reservation_id: ReservationId,
     key: Option<&IdempotencyKey>,
     at: Timestamp,
@@ -106,7 +106,7 @@ pub(super) fn expired(
 }
 
 /// The next version of an order, changed, with its event.
-pub(super) fn changed(
+pub(crate) fn changed(
     order: &Order,
     kind: EventType,
     at: Timestamp,

@@ -253,6 +253,12 @@ pub async fn numbers_follow_each_other(factory: &dyn OrderStoreFactory) {
         fresh.store.commit(&ChangeSet { created, ..ChangeSet::default() }).await.expect("commit");
     }
     assert!(load(&fresh.other, numbers(1)).await.first_number > 15);
+    // A free number may be given whatever the last one is: another instance has a range of its own.
+    for (number, next) in [(1_000, 1_001), (500, 1_001)] {
+        let created = vec![order(number, at(0))];
+        fresh.store.commit(&ChangeSet { created, ..ChangeSet::default() }).await.expect("a free number");
+        assert_eq!(load(&fresh.other, numbers(1)).await.first_number, next);
+    }
 }
 
 /// A batch of some hundred orders is one change set, with each order in its place.

@@ -1,8 +1,12 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use shop_core::idempotency::Answered;
 
 use crate::store::OrderQuery;
 use crate::testing::OrderStoreFactory;
-use crate::testing::shop::{Shop, answer, fresh, keyed, lines, new};
+use crate::testing::broken::FlakyStore;
+use crate::testing::shop::{Shop, answer, by_hand, fresh, keyed, lines, new};
 use crate::{OrderError, OrderPatch, OrderStatus};
 
 /// Row 4: one key at two instances at once is one reservation and one order, and both get the same answer.
@@ -103,6 +107,37 @@ pub async fn row_17_opposite_line_orders_all_end(factory: &dyn OrderStoreFactory
     }
     shop.assert_sound().await;
     assert_eq!((shop.stock(a).await.allocated, shop.stock(b).await.allocated), (100, 200));
+}
+
+/// Two instances that place all the time do not lose race after race for the next number.
+pub async fn two_instances_place_without_end_of_races(factory: &dyn OrderStoreFactory) {
+    let shop = Shop::open(factory).await;
+    let product = shop.product("A", "1 EUR", 1_000_000).await;
+    let stores = [FlakyStore::over(shop.store.store.clone()), FlakyStore::over(shop.store.other.clone())];
+    let services = stores.clone().map(|store| shop.service_over(store, by_hand()));
+    let callers: Vec<_> = (0..16)
+        .map(|n| {
+            let service = services[n % 2].clone();
+            tokio::spawn(async move {
+                let mut numbers = Vec::new();
+                for _ in 0..40 {
+                    numbers.push(fresh(service.place(new(&[(product, 1)]), None).await).number);
+                }
+                numbers
+            })
+        })
+        .collect();
+    let mut numbers = BTreeSet::new();
+    for caller in callers {
+        numbers.extend(caller.await.expect("no panic"));
+    }
+    assert_eq!(numbers.len(), 640, "all are placed, each with its own number");
+    let sum = |count: fn(&FlakyStore) -> &AtomicUsize| -> usize {
+        stores.iter().map(|store| count(store).load(Ordering::SeqCst)).sum()
+    };
+    let (commits, conflicts) = (sum(|store| &store.written), sum(|store| &store.conflicts));
+    assert!(conflicts < 10 + commits / 10, "{conflicts} of {commits} commits were in vain");
+    shop.assert_sound().await;
 }
 
 /// Row 18: of a thousand buyers of one unit one gets it.
