@@ -228,3 +228,44 @@ fn a_programs_own_check_is_told_with_the_origin_too() {
     let error = Loader::new().text("a.toml", text).load_checked(check).unwrap_err();
     assert_eq!(error.to_string(), "a.toml:3: routes.0.upstream: no upstream b");
 }
+
+#[test]
+fn no_check_can_show_a_secret() {
+    let text = "[orders]\ntoken = \"secret:env:TOKEN\"\nstore = \"postgres://me:pw4711@db/shop\"\ncode = \"plain\"\n";
+    let loader = || Loader::new().text("a.toml", text).env(vars(&[("TOKEN", "hunter2")]));
+    let refuse = |config: &Config| {
+        let orders = &config.orders;
+        vec![
+            Violation::new("orders.token", format!("not {}", orders.token.as_ref().unwrap().expose())),
+            Violation::new("orders.store", format!("{} is none", orders.store)),
+            Violation::new("orders.code", format!("not {}", orders.code)),
+        ]
+    };
+    let found = faults(loader().load_checked(refuse));
+    assert_eq!(
+        found,
+        [
+            "a.toml:2: orders.token: the secret's text is not valid here",
+            "a.toml:3: orders.store: postgres://me:***@db/shop is none",
+            "a.toml:4: orders.code: not plain",
+        ]
+    );
+    let text = "[limits]\nworkers = \"http://me:pw4711@db\"\n";
+    let found = faults(Loader::new().text("a.toml", text).load());
+    assert!(found.len() == 1 && !found[0].contains("pw4711"), "{found:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf8_is_a_fault_only_if_it_is_ours() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let others = [(os(b"PS1"), os(b"\xff")), (os(b"\xfe"), os(b"x")), (os(b"SHOP__ORDERS__CODE"), os(b"c"))];
+    let loaded = Loader::new().env_os(others.clone()).load::<Config>().unwrap();
+    assert_eq!(loaded.value.orders.code, "c");
+    let ours = [(os(b"SHOP__ORDERS__STORE"), os(b"sqlite:\xff")), (os(b"SHOP__\xff"), os(b"1"))];
+    let found = faults(Loader::new().env_os(others).env_os(ours).load());
+    assert_eq!(found, ["SHOP__ORDERS__STORE: is not UTF-8", "SHOP__\u{fffd}: is not UTF-8"]);
+}

@@ -7,7 +7,7 @@ use super::file::parse_value;
 use super::origin::Origin;
 use super::tree::Node;
 
-const PREFIX: &str = "SHOP__";
+pub(super) const PREFIX: &str = "SHOP__";
 
 /// Puts every variable of ours over the tree.
 pub(super) fn apply(variables: &[(String, String)], root: &mut Node, faults: &mut Vec<ConfigError>) {

@@ -1,5 +1,6 @@
 //! The layers put together and read as one typed value.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,10 +69,30 @@ impl Loader {
         self
     }
 
-    /// Gives the environment: a binary hands in `std::env::vars()`. `secret:env:NAME` is looked up in it too.
+    /// Gives variables. `secret:env:NAME` is looked up in them too.
     #[must_use]
     pub fn env(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         self.variables.extend(variables);
+        self
+    }
+
+    /// Gives the environment: a binary hands in `std::env::vars_os()`. What is not UTF-8 is a fault if it is meant for us, by its
+    /// prefix `SHOP__`, and otherwise nothing to us.
+    #[must_use]
+    pub fn env_os(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        for (name, text) in variables {
+            match (name.to_str(), text.to_str()) {
+                (Some(name), Some(text)) => self.variables.push((name.to_owned(), text.to_owned())),
+                _ if name.as_encoded_bytes().starts_with(env::PREFIX.as_bytes()) => {
+                    self.faults.push(ConfigError {
+                        origin: Origin::Env { name: name.to_string_lossy().into() },
+                        path: String::new(),
+                        message: "is not UTF-8".to_owned(),
+                    });
+                }
+                _ => {}
+            }
+        }
         self
     }
 
@@ -120,12 +141,7 @@ impl Loader {
                             .map_or_else(|_| Step::Key(step.to_owned()), Step::Index)
                     })
                     .collect();
-                let origin = tree.origin_of(&path);
-                faults.push(ConfigError {
-                    origin,
-                    path: violation.path,
-                    message: violation.message,
-                });
+                faults.push(fault(&tree, &path, &violation.message));
             }
             if faults.is_empty() {
                 return Ok(Loaded { value, tree });
@@ -221,14 +237,7 @@ fn read<T: DeserializeOwned>(tree: &mut Node, faults: &mut Vec<ConfigError>) -> 
             node.kind = Kind::Scalar(Value::String(text));
             continue;
         }
-        let unknown = misfit.kind == MisfitKind::Unknown;
-        let secret = !unknown && tree.get(&path).is_some_and(|node| node.secret);
-        let message = if secret {
-            "the secret's text is not valid here"
-        } else {
-            &misfit.message
-        };
-        faults.push(fault(tree, &path, message));
+        faults.push(fault(tree, &path, &misfit.message));
         if !tree.remove(&path) {
             return None;
         }
@@ -236,12 +245,17 @@ fn read<T: DeserializeOwned>(tree: &mut Node, faults: &mut Vec<ConfigError>) -> 
     }
 }
 
+/// A fault of what is at a path, whose message may quote it: never a secret, nor a password in a URL.
 fn fault(tree: &Node, path: &[Step], message: &str) -> ConfigError {
-    ConfigError {
-        origin: tree.origin_of(path),
-        path: show(path),
-        message: message.to_owned(),
-    }
+    let message = match tree.get(path) {
+        Some(node) if node.secret => "the secret's text is not valid here".to_owned(),
+        Some(Node { kind: Kind::Scalar(Value::String(text)), .. }) => match secret::redact_url(text) {
+            Some(redacted) => message.replace(text, &redacted),
+            None => message.to_owned(),
+        },
+        _ => message.to_owned(),
+    };
+    ConfigError { origin: tree.origin_of(path), path: show(path), message }
 }
 
 /// A configuration, and where each of its values came from.
