@@ -73,6 +73,8 @@ pub struct ProductsConfig {
     pub view_capacity: usize,
     /// PUT, PATCH and DELETE without `If-Match` are refused with 428. Default no.
     pub require_if_match: bool,
+    /// POST without `Idempotency-Key` is refused with 400. Default no.
+    pub require_idempotency_key: bool,
 }
 
 impl Default for ProductsConfig {
@@ -82,6 +84,7 @@ impl Default for ProductsConfig {
             store: StoreUrl::sqlite(&PathBuf::from("shop-data/products.db")),
             view_capacity: shop_products::ProductServiceConfig::default().view_capacity,
             require_if_match: false,
+            require_idempotency_key: false,
         }
     }
 }
@@ -96,9 +99,10 @@ pub struct OrdersConfig {
     pub store: StoreUrl,
     /// Where products answer. Default `http://127.0.0.1:8082`; `shop up` asks them in process.
     pub products_url: String,
-    /// How long placing may take before it is answered with 503. Default 10 s.
+    /// How long placing may take before it is answered with 503; less than `grace`. Default 10 s.
     pub place_deadline: HumanDuration,
-    /// How old a hold must be before recovery decides it. Default 30 s.
+    /// How old a hold must be before recovery decides it; more than `place_deadline`, or recovery gives up orders that are still
+    /// being placed. Default 30 s.
     pub grace: HumanDuration,
     /// PATCH and DELETE without `If-Match` are refused with 428. Default no.
     pub require_if_match: bool,
@@ -122,13 +126,16 @@ impl Default for OrdersConfig {
 }
 
 impl ShopConfig {
-    /// The gateway's part.
-    pub fn gateway(&self) -> GatewayConfig {
-        GatewayConfig {
-            gateway: self.gateway.clone(),
-            upstreams: self.upstreams.clone(),
-            routes: self.routes.clone(),
+    /// The gateway's part, in a process that has the upstreams `in_process` in itself: their endpoints, which are for a gateway
+    /// of its own, do not count.
+    pub fn gateway(&self, in_process: &[&str]) -> GatewayConfig {
+        let mut upstreams = self.upstreams.clone();
+        for name in in_process {
+            if let Some(upstream) = upstreams.get_mut(*name) {
+                upstream.endpoints.clear();
+            }
         }
+        GatewayConfig { gateway: self.gateway.clone(), upstreams, routes: self.routes.clone() }
     }
 
     /// How long what runs may go on after a signal.
@@ -151,8 +158,15 @@ impl ShopConfig {
         if self.orders.place_deadline.0.is_zero() {
             found.push(Violation::new("orders.place_deadline", "must be more than 0"));
         }
+        if self.orders.place_deadline >= self.orders.grace {
+            let message = format!("must be less than orders.grace, which is {}", self.orders.grace);
+            found.push(Violation::new("orders.place_deadline", message));
+        }
+        if self.gateway.listen.is_empty() {
+            found.push(Violation::new("gateway.listen", "has no address"));
+        }
         let services = in_process.iter().map(|name| (*name).to_owned()).collect();
-        if let Err(errors) = self.gateway().validate_with(&services) {
+        if let Err(errors) = self.gateway(in_process).validate_with(&services) {
             found.extend(errors.faults().iter().map(|fault| {
                 // `routes[2].upstream` is `routes.2.upstream` here.
                 Violation::new(fault.path.replace('[', ".").replace(']', ""), fault.message.clone())
@@ -181,7 +195,7 @@ impl CommonFlags {
     pub fn loader(&self, defaults: &str) -> Loader {
         let files = Loader::new().text("built-in", BUILT_IN).text("defaults", defaults);
         let files = self.config.iter().fold(files, Loader::file);
-        files.env(std::env::vars()).flag("--admin-listen", "admin.listen", self.admin_listen)
+        files.env_os(std::env::vars_os()).flag("--admin-listen", "admin.listen", self.admin_listen)
     }
 }
 

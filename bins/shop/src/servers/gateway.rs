@@ -24,7 +24,7 @@ pub(super) fn addresses(handle: &ServerHandle) -> String {
 /// If an address cannot be bound.
 pub async fn gateway(config: &ShopConfig, source: &str, shutdown: CancellationToken) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
-    let plan = Gateway::builder(config.gateway()).plan();
+    let plan = Gateway::builder(config.gateway(&[])).plan();
     let handle = start(&plan.map_err(|errors| Failure::Config(errors.to_string()))?)?;
     let admin = Admin::new(shop_core::service!("gateway")).config_source(source).metrics(metrics);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());

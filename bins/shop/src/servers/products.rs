@@ -24,6 +24,7 @@ pub(super) async fn part(
     let service = ProductService::start(store, clock, settings);
     let mut http = ProductsHttpConfig::default();
     http.require_if_match = config.products.require_if_match;
+    http.require_idempotency_key = config.products.require_idempotency_key;
     let app = app(service.clone(), http);
     Ok((service, app, close))
 }

@@ -73,7 +73,15 @@ pub async fn up(config: &ShopConfig, source: &str, shutdown: CancellationToken) 
     let (products, products_app, close_products) = products::part(config, clock.clone()).await?;
     let catalog = Arc::new(LocalCatalog(products.clone()));
     let (orders, orders_app, close_orders) = orders::part(config, catalog, clock).await?;
-    let plan = Gateway::builder(config.gateway())
+    for name in IN_PROCESS {
+        if let Some(upstream) = config.upstreams.get(*name).filter(|upstream| !upstream.endpoints.is_empty()) {
+            tracing::info!(
+                endpoints = ?upstream.endpoints,
+                "{name} are in this process: the endpoints of upstreams.{name} are not used"
+            );
+        }
+    }
+    let plan = Gateway::builder(config.gateway(IN_PROCESS))
         .service("orders", orders_app.clone())
         .service("products", products_app.clone())
         .plan()

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::settings::{Setting, in_every_setting};
-use crate::support::client::{lines_of, path};
+use crate::support::client::{lines_of, path, product};
 
 in_every_setting!(own: versions_and_keys_can_be_required);
 
@@ -10,8 +10,12 @@ async fn versions_and_keys_can_be_required(setting: Setting) {
         ("SHOP__ORDERS__REQUIRE_IF_MATCH", "true"),
         ("SHOP__PRODUCTS__REQUIRE_IF_MATCH", "true"),
         ("SHOP__ORDERS__REQUIRE_IDEMPOTENCY_KEY", "true"),
+        ("SHOP__PRODUCTS__REQUIRE_IDEMPOTENCY_KEY", "true"),
     ]);
-    let lamp = shop.product("A", 10).await;
+    let lamp = product("A", 10);
+    shop.post("/v1/products", &lamp).await.problem(400, "idempotency_key_required");
+    let made = shop.call("POST", "/v1/products").header("idempotency-key", "lamp").json(&lamp);
+    made.send().await.ok(201);
     let body = json!({"lines": lines_of(&[("A", 1)])});
     shop.post("/v1/orders", &body).await.problem(400, "idempotency_key_required");
     let keyed = |target: &str, key: &str| shop.call("POST", target).header("idempotency-key", key);

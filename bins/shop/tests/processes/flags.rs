@@ -79,7 +79,15 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
             ],
         ),
         ("[orders\n", &[], &["{}:1: "]),
-        ("[upstreams.orders]\nendpoints = [\"127.0.0.1:9\"]\n", &[], &["{}:2: upstreams.orders.endpoints: "]),
+        (
+            "[gateway]\nlisten = []\n[orders]\nplace_deadline = \"30s\"\nproducts_url = \"https://me:hunter2@x\"\n",
+            // A flag gives the gateway's address.
+            &[],
+            &[
+                "{}:4: orders.place_deadline: must be less than orders.grace, which is 30s",
+                "{}:5: orders.products_url: ",
+            ],
+        ),
     ] {
         fs::write(&file, text).unwrap();
         let ended = Process::run(up(&data).arg("--config").arg(&file).envs(variables.iter().copied()));
@@ -93,11 +101,53 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
         assert!(!ended.err.contains("hunter2"), "{ended:?}");
         assert!(!data.exists(), "nothing was made");
     }
+    fs::write(&file, "[gateway]\nlisten = []\n").unwrap();
+    let ended = Process::run(process::shop().args(["up", "--check", "--config"]).arg(&file));
+    assert_eq!((ended.code, ended.err.lines().count()), (64, 2), "{ended:?}");
+    assert!(ended.err.contains(&format!("{name}:2: gateway.listen: has no address")), "{ended:?}");
     for server in SERVERS {
         let mut command = process::server(server);
         let ended = Process::run(command.args(["--check", "--config", "missing.toml"]).env("SHOP__X", "1"));
         assert_eq!(ended.code, 64, "{ended:?}");
         assert!(ended.err.contains("missing.toml") && ended.err.contains("SHOP__X"), "{ended:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn only_a_variable_of_ours_must_be_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let text = std::ffi::OsStr::from_bytes(b"sqlite:\xff");
+    let ended = Process::run(process::shop().args(["up", "--check"]).env("PS1", text));
+    assert_eq!((ended.code, &*ended.err), (0, ""), "{ended:?}");
+    let ended = Process::run(process::shop().args(["up", "--check"]).env("SHOP__ORDERS__STORE", text));
+    assert_eq!(
+        (ended.code, &*ended.err),
+        (64, "shop: bad configuration\nSHOP__ORDERS__STORE: is not UTF-8\n"),
+        "{ended:?}"
+    );
+}
+
+/// The file of servers of their own serves `shop up` as it is.
+#[tokio::test]
+async fn one_file_serves_all_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, data) = (dir.path().join("shop.toml"), dir.path().join("data"));
+    let away = "[upstreams.orders]\nendpoints = [\"127.0.0.1:9\"]\nresponse_timeout = \"7s\"\n\
+                [upstreams.products]\nendpoints = [\"127.0.0.1:9\"]\n";
+    fs::write(&file, away).unwrap();
+    for server in SERVERS {
+        let ended = Process::run(process::server(server).args(["--check", "--config"]).arg(&file));
+        assert_eq!((ended.code, &*ended.err), (0, ""), "{ended:?}");
+    }
+    let shop = Shop::start_with(&data, &["--config", file.to_str().unwrap()], &[]);
+    shop.client().product("A", 1).await;
+    shop.client().order(&[("A", 1)]).await;
+    assert_eq!(shop.stop().0.code, 0);
+    let log = crate::logs::read(&data.join("logs"));
+    for said in ["endpoints of upstreams.orders are not used", "endpoints of upstreams.products are not used"] {
+        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
     }
 }
 

@@ -31,7 +31,12 @@ impl Shop {
 
     /// On this data folder.
     pub(crate) fn start_in(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut process = Process::spawn(up(data).envs(variables.iter().copied()));
+        Self::start_with(data, &[], variables)
+    }
+
+    /// On this data folder, with these arguments more.
+    pub(crate) fn start_with(data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut process = Process::spawn(up(data).args(arguments).envs(variables.iter().copied()));
         let ready = process.until("ready", |out| {
             Some(out.lines().find(|line| line.starts_with("shop is ready: "))?.to_owned())
         });
