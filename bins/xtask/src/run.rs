@@ -14,7 +14,8 @@ pub(crate) fn root() -> PathBuf {
 
 /// Where cargo builds to: `CARGO_TARGET_DIR`, or `target`.
 pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    // One that is not absolute is meant from where cargo is run, which is the workspace.
+    root().join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from))
 }
 
 /// Where the tasks keep what they install: inside the target folder.

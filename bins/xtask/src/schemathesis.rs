@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::python;
-use crate::run::{self, Result};
+use crate::run::{self, Result, tools_dir};
 use crate::server::Shop;
 
 /// What must hold of every answer.
@@ -17,6 +17,8 @@ pub(crate) fn run() -> Result {
     for service in [&shop.products, &shop.orders] {
         run::run(
             Command::new(programs.join("schemathesis"))
+                // It leaves a folder where it runs.
+                .current_dir(tools_dir())
                 .args(["run", &format!("{service}/openapi.json"), "--checks", CHECKS])
                 .args(["--max-examples", "40", "--seed", "7", "--workers", "2", "--request-timeout", "20"])
                 .args(["--phases", "examples,coverage,fuzzing", "--no-color"]),
