@@ -1,7 +1,7 @@
 //! A writer on a thread of its own, fed by way of one buffer, with every line counted: written, dropped or failed.
 //!
-//! Lines are gathered for a few milliseconds and written together. A channel that wakes its reader for every line, as
-//! tracing-appender's has it, was measured to cost the emitting task 8 µs a line, five times what making the line costs.
+//! Lines are gathered for a few milliseconds and written together. Serving with a writer woken for every line, as
+//! tracing-appender's is, cost 25.0 µs a request against 20.1 µs now (one run, loaded machine).
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
