@@ -1,7 +1,13 @@
 //! Wake-ups that can be turned off.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
+
+/// Whoever wakes the relay wakes the task.
+const LIVE: u8 = 1;
+/// The relay was woken.
+const WOKEN: u8 = 2;
 
 /// The one waker that a connection ever knows: it wakes the task of the request that uses the connection now, and
 /// nobody otherwise.
@@ -10,49 +16,52 @@ use std::task::{Wake, Waker};
 /// hyper's channel wakes whoever feeds it, which is the same task, for one more poll of everything. And since the
 /// waker stays the same from one request to the next, nothing that keeps it has to replace it.
 #[derive(Debug, Default)]
-pub(super) struct Relay(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    task: Option<Waker>,
-    muted: bool,
-    missed: bool,
+pub(super) struct Relay {
+    /// `LIVE` and `WOKEN`. Only the connection's user sets `LIVE`; anybody adds `WOKEN`, and whoever adds it to `LIVE`
+    /// wakes the task at once.
+    state: AtomicU8,
+    task: Mutex<Option<Waker>>,
 }
 
 impl Relay {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake_task(&self) {
+        if let Some(task) = &*self.task() {
+            task.wake_by_ref();
+        }
     }
 
     /// Before the connection is polled: whom to wake.
     pub(super) fn arm(&self, waker: &Waker) {
-        let mut state = self.lock();
-        state.muted = false;
-        state.missed = false;
-        if !state.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
-            state.task = Some(waker.clone());
+        let mut task = self.task();
+        if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            *task = Some(waker.clone());
         }
+        drop(task);
+        // What woke before is seen by the poll that follows.
+        self.state.store(LIVE, Ordering::Release);
     }
 
     /// Wakes nobody, but remembers that it should have.
     pub(super) fn mute(&self) {
-        self.lock().muted = true;
+        // What woke before has woken the task.
+        self.state.store(0, Ordering::Release);
     }
 
     /// Nothing was done that could have waken: what did came from outside, and counts.
     pub(super) fn unmute(&self) {
-        let mut state = self.lock();
-        state.muted = false;
-        if std::mem::take(&mut state.missed)
-            && let Some(task) = &state.task
-        {
-            task.wake_by_ref();
+        if self.state.swap(LIVE, Ordering::AcqRel) & WOKEN != 0 {
+            self.wake_task();
         }
     }
 
     /// The connection is idle: nobody.
     pub(super) fn disarm(&self) {
-        *self.lock() = State::default();
+        self.mute();
+        *self.task() = None;
     }
 }
 
@@ -62,11 +71,8 @@ impl Wake for Relay {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if state.muted {
-            state.missed = true;
-        } else if let Some(task) = &state.task {
-            task.wake_by_ref();
+        if self.state.fetch_or(WOKEN, Ordering::AcqRel) & LIVE != 0 {
+            self.wake_task();
         }
     }
 }
