@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::client::{Client, Reply, path};
+use support::client::{Call, Client, Reply, path};
 use support::shop::Shop;
 use support::within;
 use tokio::sync::{Notify, watch};
@@ -19,6 +19,26 @@ const CLIENTS: u64 = 8;
 const SKUS: usize = 10;
 const ON_HAND: i64 = 20_000;
 
+/// SKUs and quantities.
+type Lines = Vec<(String, i64)>;
+
+/// An order that is placed, as far as the client knows that placed it and that alone changes it.
+struct Open {
+    id: String,
+    version: u64,
+    lines: Lines,
+}
+
+impl Open {
+    fn of(order: &Value) -> Self {
+        Self {
+            id: order["id"].as_str().unwrap().to_owned(),
+            version: order["version"].as_u64().unwrap(),
+            lines: lines_in(order),
+        }
+    }
+}
+
 /// What the clients know: only what was answered.
 #[derive(Default)]
 struct Known {
@@ -26,8 +46,12 @@ struct Known {
     placed: HashMap<String, Vec<u8>>,
     /// References of orders whose answer never came, and which nobody asked for again.
     unknown: BTreeSet<String>,
-    /// By order id: the statuses that it may have.
+    /// By order id: the statuses that it may have; `deleted` is none that can be read.
     status: HashMap<String, Vec<&'static str>>,
+    /// By order id, if it was edited: the lines that it may have.
+    edited: HashMap<String, Vec<Lines>>,
+    edits: u64,
+    deleted: u64,
     /// By SKU: the units of deliveries that were acknowledged.
     delivered: BTreeMap<String, i64>,
     refused: u64,
@@ -54,15 +78,27 @@ impl Load {
         target: &str,
         body: Option<&Value>,
     ) -> Option<Reply> {
+        self.send_call(rng, tries, |client| {
+            let call = client.call("POST", target).header("idempotency-key", key);
+            match body {
+                Some(body) => call.json(body),
+                None => call,
+            }
+        })
+        .await
+    }
+
+    /// Sends anything that may be sent again.
+    async fn send_call(
+        &self,
+        rng: &mut fastrand::Rng,
+        tries: usize,
+        call: impl Fn(&Client) -> Call,
+    ) -> Option<Reply> {
         let mut up = self.up.clone();
         for _ in 0..tries {
             let client = up.wait_for(Option::is_some).await.unwrap().clone().unwrap();
-            let call = client.call("POST", target).header("idempotency-key", key);
-            let call = match body {
-                Some(body) => call.json(body),
-                None => call,
-            };
-            match call.try_send().await {
+            match call(&client).try_send().await {
                 Ok(reply) if reply.status < 500 && reply.status != 429 => {
                     let in_flight = reply.status == 409 && reply.text().contains("idempotency_key_in_flight");
                     if !in_flight {
@@ -86,26 +122,30 @@ impl Load {
     async fn client(self: Arc<Self>, number: u64) {
         let mut rng = fastrand::Rng::with_seed(number);
         // Its own orders that are placed, as far as it knows.
-        let mut open: Vec<String> = Vec::new();
+        let mut open: Vec<Open> = Vec::new();
         for n in 0.. {
             if self.over.load(Ordering::Relaxed) {
                 return;
             }
             match rng.u32(0..100) {
-                0..60 => open.extend(self.place(&mut rng, &format!("{number}-{n}")).await),
-                60..70 => self.again(&mut rng, number).await,
-                70..80 => self.deliver(&mut rng, &format!("d-{number}-{n}")).await,
+                0..50 => open.extend(self.place(&mut rng, &format!("{number}-{n}")).await),
+                50..58 => self.again(&mut rng, number).await,
+                58..66 => self.deliver(&mut rng, &format!("d-{number}-{n}")).await,
                 _ if open.is_empty() => {}
-                _ => {
-                    let id = open.swap_remove(rng.usize(0..open.len()));
-                    self.change(&mut rng, &id, &format!("c-{number}-{n}")).await;
+                what => {
+                    let order = open.swap_remove(rng.usize(0..open.len()));
+                    match what {
+                        66..82 => open.extend(self.edit(&mut rng, order).await),
+                        82..88 => self.delete(&mut rng, &order.id).await,
+                        _ => self.change(&mut rng, &order.id, &format!("c-{number}-{n}")).await,
+                    }
                 }
             }
         }
     }
 
-    /// Places an order; its id.
-    async fn place(&self, rng: &mut fastrand::Rng, key: &str) -> Option<String> {
+    /// Places an order.
+    async fn place(&self, rng: &mut fastrand::Rng, key: &str) -> Option<Open> {
         let lines: Vec<_> = (0..rng.usize(1..=4))
             .map(|_| json!({"sku": sku(rng.usize(0..SKUS)), "quantity": rng.i64(1..=3)}))
             .collect();
@@ -124,11 +164,11 @@ impl Load {
             return None;
         }
         let order = reply.ok(201);
-        let id = order["id"].as_str().unwrap().to_owned();
         known.replayed += u64::from(reply.header("idempotency-replayed").is_some());
         known.placed.insert(key.to_owned(), reply.body);
-        known.status.insert(id.clone(), vec!["placed"]);
-        Some(id)
+        let open = Open::of(&order);
+        known.status.insert(open.id.clone(), vec!["placed"]);
+        Some(open)
     }
 
     /// Asks for an order again that was acknowledged: the same answer, whatever became of the order.
@@ -166,6 +206,65 @@ impl Load {
         *self.known.lock().unwrap().delivered.entry(sku).or_default() += units;
     }
 
+    /// Changes one quantity, up or down; the order as it is then, unless that is not known, which is so one in five times.
+    /// Sent for one version, so that what was sent again is done once, and what comes late not at all.
+    async fn edit(&self, rng: &mut fastrand::Rng, order: Open) -> Option<Open> {
+        let mut lines = order.lines.clone();
+        let line = rng.usize(0..lines.len());
+        let quantity = &mut lines[line].1;
+        *quantity = if *quantity > 1 && rng.bool() { rng.i64(1..*quantity) } else { *quantity + rng.i64(1..=3) };
+        let body: Vec<_> = lines.iter().map(|(sku, n)| json!({"sku": sku, "quantity": n})).collect();
+        let (body, version) = (json!({"lines": body}).to_string(), format!("\"{}\"", order.version));
+        let target = format!("/v1/orders/{}", order.id);
+        let tries = if rng.u32(0..5) == 0 { 1 } else { 400 };
+        let patch = |client: &Client| {
+            let call = client.call("PATCH", &target).header("if-match", &version);
+            call.body("application/merge-patch+json", body.clone())
+        };
+        let reply = self.send_call(rng, tries, patch).await;
+        let edited = match reply {
+            None => {
+                let mut known = self.known.lock().unwrap();
+                known.edited.insert(order.id, vec![order.lines, lines]);
+                return None;
+            }
+            Some(reply) if reply.status == 409 => {
+                reply.problem(409, "insufficient_stock");
+                self.known.lock().unwrap().refused += 1;
+                return Some(order);
+            }
+            // Nobody else changes it: it is what was sent before, and the answer was lost.
+            Some(reply) if reply.status == 412 => {
+                let get = |client: &Client| client.call("GET", &target);
+                self.send_call(rng, usize::MAX, get).await.unwrap().ok(200)
+            }
+            Some(reply) => reply.ok(200),
+        };
+        assert_eq!((lines_in(&edited), &edited["version"]), (lines.clone(), &json!(order.version + 1)));
+        let mut known = self.known.lock().unwrap();
+        known.edits += 1;
+        known.edited.insert(order.id, vec![lines]);
+        Some(Open::of(&edited))
+    }
+
+    /// Deletes an order that is placed, which gives its stock back; one in five times it is not known whether.
+    async fn delete(&self, rng: &mut fastrand::Rng, id: &str) {
+        let target = format!("/v1/orders/{id}");
+        let tries = if rng.u32(0..5) == 0 { 1 } else { 400 };
+        let reply = self.send_call(rng, tries, |client| client.call("DELETE", &target)).await;
+        let mut known = self.known.lock().unwrap();
+        let statuses = known.status.get_mut(id).unwrap();
+        match reply {
+            // 404 when it was sent before, and the answer was lost.
+            Some(reply) => {
+                assert!(matches!(reply.status, 204 | 404), "{reply:?}");
+                *statuses = vec!["deleted"];
+                known.deleted += 1;
+            }
+            None => statuses.push("deleted"),
+        }
+    }
+
     /// Cancels or ships an order, sometimes delivers it; one in five times it is not known whether.
     async fn change(&self, rng: &mut fastrand::Rng, id: &str, key: &str) {
         let steps: &[_] = match rng.u32(0..4) {
@@ -193,6 +292,11 @@ impl Load {
     }
 }
 
+fn lines_in(order: &Value) -> Lines {
+    let lines = order["lines"].as_array().unwrap().iter();
+    lines.map(|l| (l["sku"].as_str().unwrap().to_owned(), l["quantity"].as_i64().unwrap())).collect()
+}
+
 fn sku(n: usize) -> String {
     format!("SKU-{n}")
 }
@@ -201,7 +305,10 @@ fn sku(n: usize) -> String {
 async fn a_shop_that_is_killed_keeps_what_it_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     // The default grace is 30 s; here it is short, so that recovery runs between the kills as well.
-    let start = || Shop::start_in(dir.path(), &[("SHOP__ORDERS__GRACE", "1s"), ("SHOP__LOG__LEVEL", "warn")]);
+    let start = || {
+        let short = [("SHOP__ORDERS__GRACE", "1s"), ("SHOP__ORDERS__PLACE_DEADLINE", "900ms")];
+        Shop::start_in(dir.path(), &[&short[..], &[("SHOP__LOG__LEVEL", "warn")]].concat())
+    };
     let mut shop = start();
     let client = shop.client();
     for n in 0..SKUS {
@@ -267,15 +374,18 @@ async fn a_shop_that_is_killed_keeps_what_it_acknowledged() {
     let found = check(&client, &known, &orders).await;
     println!(
         "{KILLS} kills in {killed_in:.1?}, slowest start {slowest:.0?}, {} answers ({} lost): {} orders acknowledged, {found} of {} \
-         unknown ones placed, {} refused, {} replayed; nothing held {settled_in:.1?} after the load",
+         unknown ones placed, {} refused, {} replayed, {} edited, {} deleted; nothing held {settled_in:.1?} after the load",
         load.answers.load(Ordering::Relaxed),
         known.lost_answers,
         known.placed.len(),
         known.unknown.len(),
         known.refused,
         known.replayed,
+        known.edits,
+        known.deleted,
     );
     assert!(known.placed.len() > 200 && known.lost_answers > 50, "it was no load");
+    assert!(known.edits > 50 && known.deleted > 20, "it was no load");
 }
 
 /// Every order that there is.
@@ -304,11 +414,25 @@ async fn check(client: &Client, known: &Known, orders: &[Value]) -> usize {
     }
     for (reference, body) in &known.placed {
         let acknowledged: Value = serde_json::from_slice(body).unwrap();
-        let order = by_reference.get(&**reference).unwrap_or_else(|| panic!("lost: {acknowledged}"))[0];
-        for name in ["id", "number", "lines", "total", "placed_at"] {
+        let id = acknowledged["id"].as_str().unwrap();
+        let statuses = &known.status[id];
+        let Some(order) = by_reference.get(&**reference).map(|same| same[0]) else {
+            assert!(statuses.contains(&"deleted"), "lost: {acknowledged}");
+            let gone = client.get(&path(&acknowledged)).await;
+            gone.problem(404, "not_found");
+            continue;
+        };
+        for name in ["id", "number", "placed_at"] {
             assert_eq!(order[name], acknowledged[name], "{name} of {order}");
         }
-        let statuses = &known.status[order["id"].as_str().unwrap()];
+        match known.edited.get(id) {
+            None => {
+                assert_eq!((&order["lines"], &order["total"]), (&acknowledged["lines"], &acknowledged["total"]));
+            }
+            Some(lines) => assert!(lines.contains(&lines_in(order)), "{lines:?}: {order}"),
+        }
+        let cents = 495 * lines_in(order).iter().map(|(_, quantity)| quantity).sum::<i64>();
+        assert_eq!(order["total"]["amount"], format!("{}.{:02}", cents / 100, cents % 100), "{order}");
         assert!(statuses.contains(&order["status"].as_str().unwrap()), "{statuses:?}: {order}");
         assert_eq!(client.get(&path(order)).await.ok(200), *order);
     }
@@ -328,7 +452,7 @@ async fn check(client: &Client, known: &Known, orders: &[Value]) -> usize {
         let on_hand = ON_HAND + known.delivered.get(&sku).copied().unwrap_or_default() - of(&shipped);
         assert_eq!(client.stock(&sku).await, (on_hand, of(&allocated), on_hand - of(&allocated)), "{sku}");
     }
-    let mut placed = BTreeSet::new();
+    let (mut placed, mut deleted) = (BTreeSet::new(), BTreeSet::new());
     let mut after = 0;
     loop {
         let page = client.get(&format!("/v1/events?after={after}&limit=500")).await.ok(200);
@@ -338,13 +462,19 @@ async fn check(client: &Client, known: &Known, orders: &[Value]) -> usize {
             assert!(sequence > after, "{event}");
             after = sequence;
             let id = event["order_id"].as_str().unwrap().to_owned();
-            assert!(event["type"] != "order.placed" || placed.insert(id), "twice in the feed: {event}");
+            let new = match event["type"].as_str().unwrap() {
+                "order.placed" => placed.insert(id),
+                "order.deleted" => deleted.insert(id),
+                _ => true,
+            };
+            assert!(new, "twice in the feed: {event}");
         }
         if events.is_empty() {
             break;
         }
     }
     let there: BTreeSet<_> = orders.iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(placed, there, "the feed has every order");
+    assert!(deleted.is_subset(&placed) && deleted.is_disjoint(&there), "{deleted:?}");
+    assert_eq!(&placed - &deleted, there, "the feed has every order");
     by_reference.keys().filter(|reference| known.unknown.contains(**reference)).count()
 }
