@@ -29,7 +29,9 @@ fn stock_check(criterion: &mut Criterion) {
         let by_id: HashMap<_, i64> = ids.iter().map(|id| (id.0, 1_000_000_000)).collect();
         let by_sku: HashMap<String, i64> = all.iter().map(|sku| (sku.to_string(), 1_000_000_000)).collect();
         for lines in [1_usize, 3, 21] {
-            let places = |question: usize| (0..lines).map(move |line| (question * lines + line) * STRIDE % skus as usize);
+            let places = |question: usize| {
+                (0..lines).map(move |line| (question * lines + line) * STRIDE % skus as usize)
+            };
             let mut group = criterion.benchmark_group(format!("stock_check/{skus} products"));
             group.throughput(Throughput::Elements(lines as u64));
 
@@ -38,14 +40,19 @@ fn stock_check(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("HashMap by id", lines), |bencher| {
                 bencher.iter(|| {
                     let question = &keys[next.next().expect("is endless")];
-                    question.iter().all(|key| by_id.get(black_box(key)).is_some_and(|available| *available >= 1))
+                    question
+                        .iter()
+                        .all(|key| by_id.get(black_box(key)).is_some_and(|available| *available >= 1))
                 });
             });
-            let keys: Vec<Vec<_>> = (0..QUESTIONS).map(|n| places(n).map(|p| all[p].to_string()).collect()).collect();
+            let keys: Vec<Vec<_>> =
+                (0..QUESTIONS).map(|n| places(n).map(|p| all[p].to_string()).collect()).collect();
             group.bench_function(BenchmarkId::new("HashMap by SKU", lines), |bencher| {
                 bencher.iter(|| {
                     let question = &keys[next.next().expect("is endless")];
-                    question.iter().all(|key| by_sku.get(black_box(key)).is_some_and(|available| *available >= 1))
+                    question
+                        .iter()
+                        .all(|key| by_sku.get(black_box(key)).is_some_and(|available| *available >= 1))
                 });
             });
 
@@ -56,7 +63,9 @@ fn stock_check(criterion: &mut Criterion) {
                     _ => ProductRef::Sku(all[place].clone()),
                 };
                 let questions: Vec<Vec<HoldLine>> = (0..QUESTIONS)
-                    .map(|n| places(n).map(|place| HoldLine { product: product(place), quantity: 1 }).collect())
+                    .map(|n| {
+                        places(n).map(|place| HoldLine { product: product(place), quantity: 1 }).collect()
+                    })
                     .collect();
                 group.bench_function(BenchmarkId::new(format!("check {name}"), lines), |bencher| {
                     bencher.iter(|| {

@@ -47,7 +47,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // All of an order or nothing of it: eight are refused, and the seven stay available.
     let greedy = NewOrder { lines: lines(8), details: Default::default(), expected_total: None };
     match orders.place(greedy, None).await {
-        Err(OrderError::InsufficientStock(short)) => println!("refused: {} of {} left", short[0].available, short[0].requested),
+        Err(OrderError::InsufficientStock(short)) => {
+            println!("refused: {} of {} left", short[0].available, short[0].requested)
+        }
         other => return Err(format!("eight of seven mugs were sold: {other:?}").into()),
     }
 

@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("none");
         Ok::<_, Infallible>(Response::new(format!("hello {}, you are request {id}\n", request.uri().path())))
     });
-    let config = GatewayConfig { routes: vec![RouteConfig::new("/hello", "greeter")], ..GatewayConfig::default() };
+    let config =
+        GatewayConfig { routes: vec![RouteConfig::new("/hello", "greeter")], ..GatewayConfig::default() };
     let gateway = Gateway::builder(config).service("greeter", greeter).build()?;
 
     // The gateway is a service, so any layer goes around it; this one signs every answer, the gateway's own refusals too.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use journal::JournalStore;
 use shop_core::SystemClock;
 use shop_products::{
-    HoldLine, HoldRequest, NewProduct, ProductDetails, ProductRef, ProductService, ProductServiceConfig, ReservationId,
+    HoldLine, HoldRequest, NewProduct, ProductDetails, ProductRef, ProductService, ProductServiceConfig,
+    ReservationId,
 };
 
 #[tokio::main]
@@ -36,7 +37,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     products.create(NewProduct { details, on_hand: 10 }, None).await?;
     let mug = ProductRef::Sku("MUG-01".parse()?);
     let lines = vec![HoldLine { product: mug.clone(), quantity: 4 }];
-    products.hold(&HoldRequest { id: ReservationId::generate(), owner: None, lines, expires_in: None }).await?;
+    products
+        .hold(&HoldRequest { id: ReservationId::generate(), owner: None, lines, expires_in: None })
+        .await?;
     products.shutdown().await;
 
     // Another service over the same journal: nothing is lost.

@@ -20,7 +20,8 @@ use shop_orders::store::sqlite::SqliteOrderStore;
 use shop_orders::{NewOrder, Order, OrderDetails, OrderError, OrderService, OrderServiceConfig};
 use shop_products::store::sqlite::SqliteProductStore;
 use shop_products::{
-    HoldLine, LocalCatalog, NewProduct, ProductDetails, ProductRef, ProductService, ProductServiceConfig, Sku, Stock,
+    HoldLine, LocalCatalog, NewProduct, ProductDetails, ProductRef, ProductService, ProductServiceConfig,
+    Sku, Stock,
 };
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -169,10 +170,12 @@ impl Shop {
             Self::InProcess { products, .. } => Ok(products.get(&ProductRef::Sku(sku.clone())).await?.stock),
             Self::Http { client, url } => {
                 let mut address = reqwest::Url::parse(url)?;
-                address
-                    .path_segments_mut()
-                    .map_err(|()| "not an http address")?
-                    .extend(["v1", "products", &format!("sku:{sku}"), "stock"]);
+                address.path_segments_mut().map_err(|()| "not an http address")?.extend([
+                    "v1",
+                    "products",
+                    &format!("sku:{sku}"),
+                    "stock",
+                ]);
                 let stock: Value = client.get(address).send().await?.error_for_status()?.json().await?;
                 let units = |name: &str| stock[name].as_i64().ok_or("no such figure");
                 Ok(Stock { on_hand: units("on_hand")?, allocated: units("allocated")? })
@@ -181,7 +184,12 @@ impl Shop {
     }
 
     /// How many products do not have exactly the units of the placed orders allocated.
-    async fn check_sums(&self, sales: &Sales, share: f64, ends: &HashMap<String, End>) -> Result<usize, Fault> {
+    async fn check_sums(
+        &self,
+        sales: &Sales,
+        share: f64,
+        ends: &HashMap<String, End>,
+    ) -> Result<usize, Fault> {
         let mut sold: HashMap<&Sku, i64> = HashMap::new();
         for invoice in sales.invoices.iter().filter(|invoice| ends[&invoice.number] == End::Placed) {
             for (sku, quantity) in &invoice.lines {
@@ -224,7 +232,12 @@ async fn in_process(orders: &OrderService, invoice: &Invoice) -> Result<Option<S
             key: invoice.number.parse()?,
             fingerprint: Fingerprint::of_value(&invoice.lines),
         },
-        answer: |order: &Order| StoredAnswer { status: 201, location: None, etag: None, body: order.id.to_string() },
+        answer: |order: &Order| StoredAnswer {
+            status: 201,
+            location: None,
+            etag: None,
+            body: order.id.to_string(),
+        },
     };
     match orders.place(new, Some(keyed)).await {
         Ok(_) => Ok(None),
@@ -242,7 +255,8 @@ async fn over_http(client: &reqwest::Client, url: &str, invoice: &Invoice) -> Re
     if !invoice.customer.is_empty() {
         order["customer_id"] = invoice.customer.clone().into();
     }
-    let request = client.post(format!("{url}/v1/orders")).header("Idempotency-Key", &invoice.number).json(&order);
+    let request =
+        client.post(format!("{url}/v1/orders")).header("Idempotency-Key", &invoice.number).json(&order);
     let answer = request.send().await?;
     if answer.status().is_success() {
         return Ok(None);

@@ -11,8 +11,8 @@ use shop_orders::{NewOrder, OrderService, OrderServiceConfig, OrderStore};
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::store::sqlite::SqliteProductStore;
 use shop_products::{
-    HoldLine, HoldRequest, ImportRow, LocalCatalog, ProductDetails, ProductRef, ProductService, ProductServiceConfig,
-    ProductStore, ReservationId, Sku,
+    HoldLine, HoldRequest, ImportRow, LocalCatalog, ProductDetails, ProductRef, ProductService,
+    ProductServiceConfig, ProductStore, ReservationId, Sku,
 };
 
 /// Where a bench keeps its data.
@@ -65,9 +65,7 @@ impl Shop {
         let folder = tempfile::tempdir().expect("makes a folder");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (products, orders): (Arc<dyn ProductStore>, Arc<dyn OrderStore>) = match backend {
-            Backend::Memory => {
-                (Arc::new(MemoryProductStore::new()), Arc::new(MemoryOrderStore::new()))
-            }
+            Backend::Memory => (Arc::new(MemoryProductStore::new()), Arc::new(MemoryOrderStore::new())),
             Backend::Sqlite => {
                 let file = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
                 let products = SqliteProductStore::connect(&file("products.db")).await;
@@ -153,7 +151,10 @@ where
         .map(|_| {
             let (shop, left) = (shop.clone(), left.clone());
             tokio::spawn(async move {
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                while left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                    .is_ok()
+                {
                     work(shop.clone()).await;
                 }
             })

@@ -6,7 +6,8 @@ use shop_products::{HoldLine, ProductRef};
 #[tokio::test]
 async fn a_check_allocates_nothing() {
     let shop = Shop::open(Backend::Memory, 1_000, 256).await;
-    let ids = shop.products.get_many(&(0..21).map(|n| ProductRef::Sku(sku(n))).collect::<Vec<_>>()).await.unwrap();
+    let ids =
+        shop.products.get_many(&(0..21).map(|n| ProductRef::Sku(sku(n))).collect::<Vec<_>>()).await.unwrap();
     let by_id = ids.into_iter().map(|product| ProductRef::Id(product.unwrap().id));
     let by_sku = (0..21).map(|n| ProductRef::Sku(sku(n)));
     for products in [by_id.collect::<Vec<_>>(), by_sku.collect()] {

@@ -44,7 +44,8 @@ impl JournalStore {
     /// # Errors
     /// If the file cannot be opened.
     pub(crate) fn open(path: &Path) -> StoreResult<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(disk("open"))?;
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(disk("open"))?;
         Ok(Self(Arc::new(Mutex::new(Journal { file, read: 0, copy: MemoryProductStore::new() }))))
     }
 
@@ -132,7 +133,11 @@ impl ProductStore for JournalStore {
         self.write(Entry::Commit(changes.clone())).await.map(drop)
     }
 
-    async fn products(&self, query: &ProductQuery, page: &PageRequest<ProductKey>) -> StoreResult<Vec<Product>> {
+    async fn products(
+        &self,
+        query: &ProductQuery,
+        page: &PageRequest<ProductKey>,
+    ) -> StoreResult<Vec<Product>> {
         self.current().await?.products(query, page).await
     }
 
@@ -148,7 +153,11 @@ impl ProductStore for JournalStore {
         self.current().await?.reservations(query, page).await
     }
 
-    async fn adjustments(&self, product: ProductId, page: &PageRequest<AdjustmentId>) -> StoreResult<Vec<Adjustment>> {
+    async fn adjustments(
+        &self,
+        product: ProductId,
+        page: &PageRequest<AdjustmentId>,
+    ) -> StoreResult<Vec<Adjustment>> {
         self.current().await?.adjustments(product, page).await
     }
 

@@ -168,7 +168,11 @@ pub enum Replay {
 impl IdempotencyRecord {
     /// How this record answers a request with its key.
     pub fn replay(&self, request: &Idempotency) -> Replay {
-        if self.fingerprint == request.fingerprint { Replay::Stored(self.answer.clone()) } else { Replay::Mismatch }
+        if self.fingerprint == request.fingerprint {
+            Replay::Stored(self.answer.clone())
+        } else {
+            Replay::Mismatch
+        }
     }
 }
 

@@ -132,7 +132,9 @@ fn parse_amount(text: &str) -> Result<Decimal, MoneyError> {
     }
     Decimal::from_str_exact(text).map_err(|error| match error {
         rust_decimal::Error::ExceedsMaximumPossibleValue => MoneyError::Range,
-        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => MoneyError::Scale,
+        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => {
+            MoneyError::Scale
+        }
         _ => MoneyError::NotDecimal,
     })
 }
@@ -192,7 +194,9 @@ mod tests {
         assert_eq!("100.5 JPY".parse::<Money>(), Err(MoneyError::Scale));
         assert_eq!("1.234 KWD".parse::<Money>().unwrap().minor(), 1234);
         assert_eq!("92233720368547758.08 EUR".parse::<Money>(), Err(MoneyError::Range));
-        for bad in ["1e3 EUR", "1_0 EUR", ".5 EUR", "5. EUR", "+5 EUR", " 5 EUR", "1.2.3 EUR", "NaN EUR", "- EUR"] {
+        for bad in
+            ["1e3 EUR", "1_0 EUR", ".5 EUR", "5. EUR", "+5 EUR", " 5 EUR", "1.2.3 EUR", "NaN EUR", "- EUR"]
+        {
             assert_eq!(bad.parse::<Money>(), Err(MoneyError::NotDecimal), "{bad}");
         }
         assert_eq!("5 eur".parse::<Money>(), Err(MoneyError::Currency));

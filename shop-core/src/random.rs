@@ -28,9 +28,7 @@ pub(crate) fn next() -> u64 {
 
 /// A UUIDv7 (RFC 9562) of now.
 pub(crate) fn uuid_v7() -> Uuid {
-    let millis = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as u64);
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
     let mut random = [0; 10];
     random[..8].copy_from_slice(&next().to_ne_bytes());
     random[8..].copy_from_slice(&next().to_ne_bytes()[..2]);

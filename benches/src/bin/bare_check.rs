@@ -79,7 +79,8 @@ async fn check(stock: Arc<Stock>, request: Request<Incoming>) -> Result<Response
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address: SocketAddr = std::env::args().nth(1).ok_or("usage: bare_check ADDR")?.parse()?;
-    let stock: Stock = (0..1_000).map(|n| (shop_benches::sku(n), (ProductId::generate(), 1_000_000_000))).collect();
+    let stock: Stock =
+        (0..1_000).map(|n| (shop_benches::sku(n), (ProductId::generate(), 1_000_000_000))).collect();
     let stock = Arc::new(stock);
     let listener = tokio::net::TcpListener::bind(address).await?;
     loop {

@@ -212,7 +212,8 @@ impl Load {
         let mut lines = order.lines.clone();
         let line = rng.usize(0..lines.len());
         let quantity = &mut lines[line].1;
-        *quantity = if *quantity > 1 && rng.bool() { rng.i64(1..*quantity) } else { *quantity + rng.i64(1..=3) };
+        *quantity =
+            if *quantity > 1 && rng.bool() { rng.i64(1..*quantity) } else { *quantity + rng.i64(1..=3) };
         let body: Vec<_> = lines.iter().map(|(sku, n)| json!({"sku": sku, "quantity": n})).collect();
         let (body, version) = (json!({"lines": body}).to_string(), format!("\"{}\"", order.version));
         let target = format!("/v1/orders/{}", order.id);
@@ -427,7 +428,10 @@ async fn check(client: &Client, known: &Known, orders: &[Value]) -> usize {
         }
         match known.edited.get(id) {
             None => {
-                assert_eq!((&order["lines"], &order["total"]), (&acknowledged["lines"], &acknowledged["total"]));
+                assert_eq!(
+                    (&order["lines"], &order["total"]),
+                    (&acknowledged["lines"], &acknowledged["total"])
+                );
             }
             Some(lines) => assert!(lines.contains(&lines_in(order)), "{lines:?}: {order}"),
         }

@@ -10,13 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct HumanDuration(pub Duration);
 
-const UNITS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl FromStr for HumanDuration {
     type Err = String;
@@ -33,14 +27,9 @@ impl FromStr for HumanDuration {
             let number: u64 = rest[..digits].parse().map_err(|_| refuse())?;
             rest = &rest[digits..];
             let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-            let (_, factor) = UNITS
-                .into_iter()
-                .find(|(name, _)| *name == &rest[..unit])
-                .ok_or_else(refuse)?;
-            millis = number
-                .checked_mul(factor)
-                .and_then(|n| millis.checked_add(n))
-                .ok_or_else(refuse)?;
+            let (_, factor) =
+                UNITS.into_iter().find(|(name, _)| *name == &rest[..unit]).ok_or_else(refuse)?;
+            millis = number.checked_mul(factor).and_then(|n| millis.checked_add(n)).ok_or_else(refuse)?;
             rest = &rest[unit..];
         }
         Ok(Self(Duration::from_millis(millis)))
@@ -51,11 +40,7 @@ impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         let fits = |factor: &u64| millis > 0 && millis.is_multiple_of(u128::from(*factor));
-        let (unit, factor) = UNITS
-            .into_iter()
-            .rev()
-            .find(|(_, factor)| fits(factor))
-            .unwrap_or(("s", 1_000));
+        let (unit, factor) = UNITS.into_iter().rev().find(|(_, factor)| fits(factor)).unwrap_or(("s", 1_000));
         write!(f, "{}{unit}", millis / u128::from(factor))
     }
 }
@@ -106,22 +91,11 @@ mod tests {
             ("0s", 0, "0s"),
         ] {
             let duration: HumanDuration = text.parse().unwrap();
-            assert_eq!(
-                (duration.0.as_millis(), duration.to_string()),
-                (millis, shown.to_owned())
-            );
+            assert_eq!((duration.0.as_millis(), duration.to_string()), (millis, shown.to_owned()));
         }
-        for bad in [
-            "",
-            "5",
-            "s",
-            "5 s",
-            "-5s",
-            "1.5s",
-            "5x",
-            "99999999999999999999s",
-            "18446744073709551615d",
-        ] {
+        for bad in
+            ["", "5", "s", "5 s", "-5s", "1.5s", "5x", "99999999999999999999s", "18446744073709551615d"]
+        {
             assert!(bad.parse::<HumanDuration>().is_err(), "{bad}");
         }
     }

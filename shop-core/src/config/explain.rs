@@ -50,16 +50,9 @@ fn collect(value: &Value, tree: &Node, path: &mut Vec<Step>, found: &mut Vec<Exp
         value => {
             let node = tree.get(path);
             let origin = node.map_or(Origin::Default, |node| node.origin.clone());
-            let value = if node.is_some_and(|node| node.secret) {
-                REDACTED.into()
-            } else {
-                redact(value, node)
-            };
-            found.push(Explained {
-                path: show(path),
-                value,
-                origin,
-            });
+            let value =
+                if node.is_some_and(|node| node.secret) { REDACTED.into() } else { redact(value, node) };
+            found.push(Explained { path: show(path), value, origin });
         }
     }
 }
@@ -69,13 +62,10 @@ fn redact(value: &Value, node: Option<&Node>) -> Value {
         Value::String(text) => redact_url(text).map_or_else(|| value.clone(), Value::String),
         Value::Array(items) => {
             let element = |index| node.and_then(|node| node.get(&[Step::Index(index)]));
-            let redacted = items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| match element(index) {
-                    Some(node) if node.secret => REDACTED.into(),
-                    node => redact(item, node),
-                });
+            let redacted = items.iter().enumerate().map(|(index, item)| match element(index) {
+                Some(node) if node.secret => REDACTED.into(),
+                node => redact(item, node),
+            });
             Value::Array(redacted.collect())
         }
         other => other.clone(),

@@ -12,10 +12,7 @@ use super::tree::{Kind, Node};
 
 /// Reads a file's text; every syntax error that the parser can find, if there is one.
 pub(super) fn parse(path: &str, text: &str) -> Result<Node, Vec<ConfigError>> {
-    let file = File {
-        path: path.into(),
-        text,
-    };
+    let file = File { path: path.into(), text };
     let (table, mut errors) = DeTable::parse_recoverable(text);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     let mut faults: Vec<ConfigError> = errors
@@ -39,10 +36,7 @@ struct File<'t> {
 impl File<'_> {
     fn origin(&self, at: usize) -> Origin {
         let before = self.text.as_bytes().iter().take(at);
-        Origin::File {
-            path: self.path.clone(),
-            line: 1 + before.filter(|byte| **byte == b'\n').count(),
-        }
+        Origin::File { path: self.path.clone(), line: 1 + before.filter(|byte| **byte == b'\n').count() }
     }
 
     fn table(&self, table: DeTable<'_>, at: usize, faults: &mut Vec<ConfigError>) -> Node {
@@ -94,10 +88,7 @@ pub(super) fn parse_value(text: &str) -> Value {
     let document = format!("v = {text}");
     let parsed = DeTable::parse(&document).ok().and_then(|table| {
         let mut faults = Vec::new();
-        let file = File {
-            path: "".into(),
-            text: &document,
-        };
+        let file = File { path: "".into(), text: &document };
         let table = table.into_inner();
         // A text such as "1\nother = 2" must not become two keys.
         if table.len() != 1 {
@@ -116,11 +107,7 @@ pub(super) fn parse_value(text: &str) -> Value {
 fn to_json(node: Node) -> Option<Value> {
     match node.kind {
         Kind::Scalar(value) => Some(value),
-        Kind::List(items) => items
-            .into_iter()
-            .map(to_json)
-            .collect::<Option<Vec<_>>>()
-            .map(Value::Array),
+        Kind::List(items) => items.into_iter().map(to_json).collect::<Option<Vec<_>>>().map(Value::Array),
         Kind::Table(table) => table
             .into_iter()
             .map(|(key, node)| Some((key, to_json(node)?)))

@@ -27,10 +27,7 @@ pub struct Violation {
 impl Violation {
     /// A violation at a key.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-        }
+        Self { path: path.into(), message: message.into() }
     }
 }
 
@@ -136,10 +133,7 @@ impl Loader {
                     .path
                     .split('.')
                     .filter(|step| !step.is_empty())
-                    .map(|step| {
-                        step.parse()
-                            .map_or_else(|_| Step::Key(step.to_owned()), Step::Index)
-                    })
+                    .map(|step| step.parse().map_or_else(|_| Step::Key(step.to_owned()), Step::Index))
                     .collect();
                 faults.push(fault(&tree, &path, &violation.message));
             }
@@ -159,16 +153,9 @@ impl Loader {
                 Source::File(path) => match std::fs::read_to_string(&path) {
                     Ok(text) => (path.display().to_string(), text),
                     Err(error) => {
-                        let origin = Origin::File {
-                            path: Arc::from(path.display().to_string()),
-                            line: 1,
-                        };
+                        let origin = Origin::File { path: Arc::from(path.display().to_string()), line: 1 };
                         let message = format!("cannot be read: {error}");
-                        faults.push(ConfigError {
-                            origin,
-                            path: String::new(),
-                            message,
-                        });
+                        faults.push(ConfigError { origin, path: String::new(), message });
                         continue;
                     }
                 },
@@ -196,11 +183,7 @@ impl Loader {
                     node.text = None;
                 }
                 Some(Err(message)) => {
-                    faults.push(ConfigError {
-                        origin: node.origin.clone(),
-                        path: show(path),
-                        message,
-                    });
+                    faults.push(ConfigError { origin: node.origin.clone(), path: show(path), message });
                 }
             }
         });
@@ -271,14 +254,9 @@ impl<T> Loaded<T> {
     pub fn origin(&self, path: &str) -> Origin {
         let steps: Vec<Step> = path
             .split('.')
-            .map(|step| {
-                step.parse()
-                    .map_or_else(|_| Step::Key(step.to_owned()), Step::Index)
-            })
+            .map(|step| step.parse().map_or_else(|_| Step::Key(step.to_owned()), Step::Index))
             .collect();
-        self.tree
-            .get(&steps)
-            .map_or(Origin::Default, |node| node.origin.clone())
+        self.tree.get(&steps).map_or(Origin::Default, |node| node.origin.clone())
     }
 
     /// Every value that is in effect, with its origin; secrets and passwords in URLs are not shown.

@@ -29,11 +29,7 @@ pub(super) enum MisfitKind {
 
 impl Misfit {
     fn new(kind: MisfitKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            path: Vec::new(),
-        }
+        Self { kind, message: message.into(), path: Vec::new() }
     }
 
     fn within(mut self, step: Step) -> Self {
@@ -61,11 +57,8 @@ impl de::Error for Misfit {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let known = if expected.is_empty() {
-            String::new()
-        } else {
-            format!("; known are {}", expected.join(", "))
-        };
+        let known =
+            if expected.is_empty() { String::new() } else { format!("; known are {}", expected.join(", ")) };
         Self::new(MisfitKind::Unknown, format!("unknown key{known}")).within(Step::Key(field.to_owned()))
     }
 
@@ -97,13 +90,8 @@ impl<'de> Deserializer<'de> for &Node {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
         match &self.kind {
-            Kind::Table(table) => visitor.visit_map(Entries {
-                left: table.iter(),
-                value: None,
-            }),
-            Kind::List(items) => visitor.visit_seq(Items {
-                left: items.iter().enumerate(),
-            }),
+            Kind::Table(table) => visitor.visit_map(Entries { left: table.iter(), value: None }),
+            Kind::List(items) => visitor.visit_seq(Items { left: items.iter().enumerate() }),
             Kind::Scalar(value) => Node::scalar(value, visitor),
             Kind::Gone => visitor.visit_unit(),
         }
@@ -166,25 +154,18 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let Some((key, _)) = self.value else {
             return Ok(None);
         };
-        seed.deserialize(IntoDeserializer::<Misfit>::into_deserializer(key.as_str()))
-            .map(Some)
-            .map_err(|misfit| {
+        seed.deserialize(IntoDeserializer::<Misfit>::into_deserializer(key.as_str())).map(Some).map_err(
+            |misfit| {
                 // An unknown field names itself.
-                if misfit.path.is_empty() {
-                    misfit.within(Step::Key(key.clone()))
-                } else {
-                    misfit
-                }
-            })
+                if misfit.path.is_empty() { misfit.within(Step::Key(key.clone())) } else { misfit }
+            },
+        )
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
-        let (key, node) = self
-            .value
-            .take()
-            .ok_or_else(|| <Misfit as de::Error>::custom("a value without a key"))?;
-        seed.deserialize(node)
-            .map_err(|misfit| misfit.within(Step::Key(key.clone())))
+        let (key, node) =
+            self.value.take().ok_or_else(|| <Misfit as de::Error>::custom("a value without a key"))?;
+        seed.deserialize(node).map_err(|misfit| misfit.within(Step::Key(key.clone())))
     }
 }
 
@@ -196,16 +177,11 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Misfit;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
-        let next = self
-            .left
-            .by_ref()
-            .find(|(_, node)| !matches!(node.kind, Kind::Gone));
+        let next = self.left.by_ref().find(|(_, node)| !matches!(node.kind, Kind::Gone));
         let Some((index, node)) = next else {
             return Ok(None);
         };
-        seed.deserialize(node)
-            .map(Some)
-            .map_err(|misfit| misfit.within(Step::Index(index)))
+        seed.deserialize(node).map(Some).map_err(|misfit| misfit.within(Step::Index(index)))
     }
 }
 
@@ -232,14 +208,11 @@ impl<'de> VariantAccess<'de> for Content<'_> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Misfit> {
-        seed.deserialize(self.1)
-            .map_err(|misfit| misfit.within(Step::Key(self.0.clone())))
+        seed.deserialize(self.1).map_err(|misfit| misfit.within(Step::Key(self.0.clone())))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Misfit> {
-        self.1
-            .deserialize_any(visitor)
-            .map_err(|misfit| misfit.within(Step::Key(self.0.clone())))
+        self.1.deserialize_any(visitor).map_err(|misfit| misfit.within(Step::Key(self.0.clone())))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -247,8 +220,6 @@ impl<'de> VariantAccess<'de> for Content<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Misfit> {
-        self.1
-            .deserialize_any(visitor)
-            .map_err(|misfit| misfit.within(Step::Key(self.0.clone())))
+        self.1.deserialize_any(visitor).map_err(|misfit| misfit.within(Step::Key(self.0.clone())))
     }
 }

@@ -102,10 +102,7 @@ mod tests {
     #[test]
     fn a_secret_is_never_shown() {
         let secret = Secret::new("hunter2");
-        assert_eq!(
-            format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()),
-            "Secret(***) \"***\""
-        );
+        assert_eq!(format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()), "Secret(***) \"***\"");
         let error = serde_json::from_str::<Secret>("4711").unwrap_err().to_string();
         assert!(!error.contains("4711"), "{error}");
     }

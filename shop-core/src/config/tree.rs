@@ -46,12 +46,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(kind: Kind, origin: Origin) -> Self {
-        Self {
-            kind,
-            origin,
-            text: None,
-            secret: false,
-        }
+        Self { kind, origin, text: None, secret: false }
     }
 
     pub(super) fn table(origin: Origin) -> Self {
@@ -61,12 +56,9 @@ impl Node {
     /// A JSON value with one origin throughout.
     pub(super) fn from_json(value: Value, origin: &Origin) -> Self {
         let kind = match value {
-            Value::Object(object) => Kind::Table(
-                object
-                    .into_iter()
-                    .map(|(k, v)| (k, Self::from_json(v, origin)))
-                    .collect(),
-            ),
+            Value::Object(object) => {
+                Kind::Table(object.into_iter().map(|(k, v)| (k, Self::from_json(v, origin))).collect())
+            }
             Value::Array(items) => {
                 Kind::List(items.into_iter().map(|v| Self::from_json(v, origin)).collect())
             }
@@ -119,12 +111,11 @@ impl Node {
     }
 
     pub(super) fn get_mut(&mut self, path: &[Step]) -> Option<&mut Self> {
-        path.iter()
-            .try_fold(self, |node, step| match (&mut node.kind, step) {
-                (Kind::Table(table), Step::Key(key)) => table.get_mut(key),
-                (Kind::List(items), Step::Index(index)) => items.get_mut(*index),
-                _ => None,
-            })
+        path.iter().try_fold(self, |node, step| match (&mut node.kind, step) {
+            (Kind::Table(table), Step::Key(key)) => table.get_mut(key),
+            (Kind::List(items), Step::Index(index)) => items.get_mut(*index),
+            _ => None,
+        })
     }
 
     /// The origin of what is at a path, or of what is nearest above it.

@@ -181,7 +181,8 @@ async fn metrics(admin: Arc<Admin>, request: Request) -> Result<Response, Proble
 
 async fn status(admin: Arc<Admin>, request: Request) -> Result<Response, Problem> {
     request.query::<()>()?;
-    let figures: Map<String, Value> = admin.figures.iter().map(|(name, figure)| (name.clone(), figure())).collect();
+    let figures: Map<String, Value> =
+        admin.figures.iter().map(|(name, figure)| (name.clone(), figure())).collect();
     let status = json!({
         "service": admin.info.name,
         "version": admin.info.version,

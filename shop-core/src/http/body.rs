@@ -76,35 +76,19 @@ impl BodySender {
 impl Body {
     /// No body.
     pub const fn empty() -> Self {
-        Self {
-            kind: Kind::Empty,
-            tracker: None,
-        }
+        Self { kind: Kind::Empty, tracker: None }
     }
 
     /// Bytes at hand.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self {
-            kind: if bytes.is_empty() {
-                Kind::Empty
-            } else {
-                Kind::Full(bytes)
-            },
-            tracker: None,
-        }
+        Self { kind: if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) }, tracker: None }
     }
 
     /// A stream fed by a task; at most `capacity` chunks (at least 1) wait for the client.
     pub fn channel(capacity: usize) -> (BodySender, Self) {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
-        (
-            BodySender(sender),
-            Self {
-                kind: Kind::Channel(receiver),
-                tracker: None,
-            },
-        )
+        (BodySender(sender), Self { kind: Kind::Channel(receiver), tracker: None })
     }
 
     /// Any other body.
@@ -113,10 +97,7 @@ impl Body {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self {
-            kind: Kind::Boxed(Box::pin(body.map_err(Into::into))),
-            tracker: None,
-        }
+        Self { kind: Kind::Boxed(Box::pin(body.map_err(Into::into))), tracker: None }
     }
 
     pub(crate) fn track(&mut self, tracker: Box<Tracker>) {

@@ -43,7 +43,9 @@ impl IfMatch {
     pub fn versions(&self) -> Option<Vec<u64>> {
         match self {
             Self::Any => None,
-            Self::Tags(tags) => Some(tags.iter().filter(|tag| !tag.weak).filter_map(EntityTag::version).collect()),
+            Self::Tags(tags) => {
+                Some(tags.iter().filter(|tag| !tag.weak).filter_map(EntityTag::version).collect())
+            }
         }
     }
 

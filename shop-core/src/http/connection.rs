@@ -76,11 +76,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self {
-            stream,
-            connection,
-            closing: None,
-        }
+        Self { stream, connection, closing: None }
     }
 }
 
@@ -128,9 +124,7 @@ impl AsyncWrite for Socket {
                 return Poll::Ready(Ok(()));
             }
         }
-        let (deadline, left) = this
-            .closing
-            .get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
+        let (deadline, left) = this.closing.get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
         let mut scratch = [0; 16 << 10];
         while *left > 0 && deadline.as_mut().poll(cx).is_pending() {
             let mut buf = ReadBuf::new(&mut scratch);

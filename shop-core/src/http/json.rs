@@ -38,11 +38,7 @@ fn explain<T: DeserializeOwned>(raw: &[u8], error: &serde_json::Error) -> Proble
         Ok(value) => value,
         Err(syntax) => return malformed(&syntax),
     };
-    let mut faults = if raw.len() <= SEARCH_BYTES {
-        search::<T>(value)
-    } else {
-        Vec::new()
-    };
+    let mut faults = if raw.len() <= SEARCH_BYTES { search::<T>(value) } else { Vec::new() };
     if faults.is_empty() {
         // Too long to search, or a fault that only the text has, such as a field given twice.
         let mut text = serde_json::Deserializer::from_slice(raw);
@@ -52,15 +48,9 @@ fn explain<T: DeserializeOwned>(raw: &[u8], error: &serde_json::Error) -> Proble
         });
     }
     let detail = match faults.as_slice() {
-        [only] => format!(
-            "{}: {}",
-            if only.pointer.is_empty() {
-                "the body"
-            } else {
-                &only.pointer
-            },
-            only.detail
-        ),
+        [only] => {
+            format!("{}: {}", if only.pointer.is_empty() { "the body" } else { &only.pointer }, only.detail)
+        }
         all => format!("{} faults", all.len()),
     };
     Problem {
@@ -117,10 +107,7 @@ impl Fault {
         } else {
             "invalid_value"
         };
-        Self {
-            field: FieldError::new(pointer, code, plain(message)),
-            surplus,
-        }
+        Self { field: FieldError::new(pointer, code, plain(message)), surplus }
     }
 }
 
@@ -166,21 +153,12 @@ fn search<T: DeserializeOwned>(mut value: Value) -> Vec<FieldError> {
 }
 
 fn attempt<T: DeserializeOwned>(value: &Value) -> Option<Fault> {
-    serde_path_to_error::deserialize::<_, T>(Strict(value))
-        .err()
-        .map(|error| Fault::of(&error))
+    serde_path_to_error::deserialize::<_, T>(Strict(value)).err().map(|error| Fault::of(&error))
 }
 
 /// The fault that comes after the one at `pointer`, found by putting something acceptable there.
 fn repair<T: DeserializeOwned>(value: &mut Value, pointer: &str) -> Option<Fault> {
-    for guess in [
-        Value::Null,
-        json!(1),
-        json!("1"),
-        json!(true),
-        json!([]),
-        json!({}),
-    ] {
+    for guess in [Value::Null, json!(1), json!("1"), json!(true), json!([]), json!({})] {
         if !put(value, pointer, guess) {
             return None;
         }
@@ -250,16 +228,8 @@ mod tests {
 
     fn faults(text: &str) -> Vec<(String, String)> {
         let problem = from_json_slice::<Order>(text.as_bytes()).unwrap_err();
-        assert_eq!(
-            (problem.status, &*problem.code),
-            (400, "invalid_body"),
-            "{problem:?}"
-        );
-        problem
-            .errors
-            .into_iter()
-            .map(|e| (e.pointer, e.code.into_owned()))
-            .collect()
+        assert_eq!((problem.status, &*problem.code), (400, "invalid_body"), "{problem:?}");
+        problem.errors.into_iter().map(|e| (e.pointer, e.code.into_owned())).collect()
     }
 
     #[test]
@@ -282,19 +252,14 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_and_doubled_fields_are_faults() {
-        for (number, code) in [
-            ("-1", "invalid_value"),
-            ("9223372036854775808", "invalid_value"),
-            ("1.5", "invalid_type"),
-        ] {
+        for (number, code) in
+            [("-1", "invalid_value"), ("9223372036854775808", "invalid_value"), ("1.5", "invalid_type")]
+        {
             let text = format!(r#"{{"lines":[{{"sku":"a","quantity":{number}}}]}}"#);
             assert_eq!(faults(&text), [("/lines/0/quantity".to_owned(), code.to_owned())]);
         }
         let twice = r#"{"lines":[{"sku":"a","sku":"b","quantity":1}]}"#;
-        assert_eq!(
-            faults(twice),
-            [("/lines/0/sku".to_owned(), "duplicate_field".to_owned())]
-        );
+        assert_eq!(faults(twice), [("/lines/0/sku".to_owned(), "duplicate_field".to_owned())]);
         assert_eq!(faults("[]")[0].0, "");
     }
 
@@ -319,9 +284,6 @@ mod tests {
             );
         }
         let deep = "[".repeat(100_000);
-        assert_eq!(
-            from_json_slice::<Value>(deep.as_bytes()).unwrap_err().code,
-            "malformed_json"
-        );
+        assert_eq!(from_json_slice::<Value>(deep.as_bytes()).unwrap_err().code, "malformed_json");
     }
 }

@@ -14,9 +14,8 @@ const STATUSES: [u16; 37] = [
 ];
 
 /// Bounds of the duration histograms, in seconds.
-const BUCKETS: [f64; 14] = [
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
-];
+const BUCKETS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// `http_requests_total` and `http_request_duration_seconds` of one method of one route.
 ///
@@ -47,15 +46,11 @@ impl RouteMetrics {
 
     pub(crate) fn record(&self, status: u16, duration: Duration) {
         match STATUSES.binary_search(&status) {
-            Ok(index) => self.counters[index]
-                .get_or_init(|| self.counter(status))
-                .increment(1),
+            Ok(index) => self.counters[index].get_or_init(|| self.counter(status)).increment(1),
             Err(_) => self.counter(status).increment(1),
         }
         let histogram = || metrics::histogram!("http_request_duration_seconds", self.labels());
-        self.duration
-            .get_or_init(histogram)
-            .record(duration.as_secs_f64());
+        self.duration.get_or_init(histogram).record(duration.as_secs_f64());
     }
 
     fn counter(&self, status: u16) -> Counter {
@@ -83,9 +78,7 @@ impl RouteMetrics {
 pub fn install_prometheus() -> Result<PrometheusHandle, super::BoxError> {
     static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
     let handle = HANDLE.get_or_init(|| {
-        let builder = PrometheusBuilder::new()
-            .set_buckets(&BUCKETS)
-            .map_err(|e| e.to_string())?;
+        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).map_err(|e| e.to_string())?;
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|e| e.to_string())?;
@@ -110,10 +103,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_status_even_by_one_that_is_rare() {
-        let recorder = PrometheusBuilder::new()
-            .set_buckets(&BUCKETS)
-            .unwrap()
-            .build_recorder();
+        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             let route = RouteMetrics::new("orders", "GET", "/v1/orders/{id}");
             for status in [200, 200, 418] {

@@ -134,7 +134,8 @@ impl<'de> MapAccess<'de> for Query<'_, '_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        let (name, text) = self.value.take().ok_or_else(|| <Fault as de::Error>::custom("a value without a name"))?;
+        let (name, text) =
+            self.value.take().ok_or_else(|| <Fault as de::Error>::custom("a value without a name"))?;
         seed.deserialize(Text(text)).map_err(|mut fault| {
             fault.name.get_or_insert_with(|| name.to_string());
             fault
@@ -183,7 +184,11 @@ impl<'de> de::Deserializer<'de> for Text<'_> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         visitor.visit_newtype_struct(self)
     }
 

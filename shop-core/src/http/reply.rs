@@ -20,14 +20,7 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What must not stand in a URI, or could end it.
-const URI: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`');
+const URI: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`');
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -100,16 +93,10 @@ pub fn replayed(answer: &StoredAnswer) -> Response {
     if let Some(location) = &answer.location {
         response = response.with_location(location);
     }
-    if let Some(etag) = answer
-        .etag
-        .as_ref()
-        .and_then(|etag| HeaderValue::from_str(etag).ok())
-    {
+    if let Some(etag) = answer.etag.as_ref().and_then(|etag| HeaderValue::from_str(etag).ok()) {
         response.headers_mut().insert(ETAG, etag);
     }
-    response
-        .headers_mut()
-        .insert(REPLAYED.clone(), HeaderValue::from_static("true"));
+    response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
     response
 }
 
@@ -120,11 +107,7 @@ pub fn problem(problem: &Problem, request_id: &str) -> Response {
     if let Some(seconds) = problem.retry_after {
         response = response.with_retry_after(seconds);
     }
-    if let Some(allow) = problem
-        .allow
-        .as_ref()
-        .and_then(|allow| HeaderValue::from_str(allow).ok())
-    {
+    if let Some(allow) = problem.allow.as_ref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
         response.headers_mut().insert(ALLOW, allow);
     }
     response
@@ -135,9 +118,7 @@ pub(crate) fn without_body(response: &mut Response) {
     if let Some(length) = http_body::Body::size_hint(response.body()).exact()
         && length > 0
     {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     *response.body_mut() = Body::empty();
 }
@@ -175,10 +156,7 @@ impl ResponseExt for Response {
     }
 
     fn with_next(self, uri: &str) -> Self {
-        self.with_header(
-            LINK,
-            ascii(format!("<{}>; rel=\"next\"", utf8_percent_encode(uri, URI))),
-        )
+        self.with_header(LINK, ascii(format!("<{}>; rel=\"next\"", utf8_percent_encode(uri, URI))))
     }
 
     fn with_retry_after(self, seconds: u32) -> Self {
@@ -201,9 +179,7 @@ mod tests {
 
     #[test]
     fn a_uri_in_a_header_is_always_a_uri() {
-        let response = no_content()
-            .with_location("/v1/products/sku:é \r\nx")
-            .with_next("/a?b=>\"");
+        let response = no_content().with_location("/v1/products/sku:é \r\nx").with_next("/a?b=>\"");
         assert_eq!(response.headers()[LOCATION], "/v1/products/sku:%C3%A9%20%0D%0Ax");
         assert_eq!(response.headers()[LINK], "</a?b=%3E%22>; rel=\"next\"");
     }

@@ -16,8 +16,8 @@ use super::json::{Json, from_json_slice};
 use super::query::from_query_str;
 use super::request_body::RequestBody;
 use super::router::Route;
-use crate::{Cursor, Problem};
 use crate::idempotency::{Fingerprint, Idempotency, IdempotencyKey};
+use crate::{Cursor, Problem};
 
 /// How long a body may be unless the handler says otherwise: 1 MiB.
 pub const DEFAULT_BODY_LIMIT: usize = 1 << 20;
@@ -207,7 +207,9 @@ impl Request {
             Problem::new(400, "invalid_idempotency_key", "The Idempotency-Key is not valid").detail(detail)
         };
         let value = self.header(&IDEMPOTENCY_KEY).map_err(|problem| refuse(problem.detail))?;
-        value.map(|text| text.parse::<IdempotencyKey>().map_err(|error| refuse(error.to_string()))).transpose()
+        value
+            .map(|text| text.parse::<IdempotencyKey>().map_err(|error| refuse(error.to_string())))
+            .transpose()
     }
 
     /// `Idempotency-Key` with the fingerprint of this request's method, path and body.

@@ -47,11 +47,7 @@ impl RequestBody {
             return own;
         }
         let kind = if let Some(incoming) = any.downcast_mut::<Option<Incoming>>().and_then(Option::take) {
-            if incoming.is_end_stream() {
-                Kind::Empty
-            } else {
-                Kind::Incoming(incoming)
-            }
+            if incoming.is_end_stream() { Kind::Empty } else { Kind::Incoming(incoming) }
         } else {
             match body {
                 Some(body) if !body.is_end_stream() => Kind::Boxed(Box::pin(body.map_err(Into::into))),
@@ -63,10 +59,7 @@ impl RequestBody {
 
     /// No body.
     pub const fn empty() -> Self {
-        Self {
-            kind: Kind::Empty,
-            context: None,
-        }
+        Self { kind: Kind::Empty, context: None }
     }
 
     pub(crate) fn attach(mut self, context: &Arc<RequestContext>) -> Self {
@@ -232,14 +225,7 @@ impl Drop for RequestBody {
 
 impl From<Bytes> for RequestBody {
     fn from(bytes: Bytes) -> Self {
-        Self {
-            kind: if bytes.is_empty() {
-                Kind::Empty
-            } else {
-                Kind::Full(bytes)
-            },
-            context: None,
-        }
+        Self { kind: if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) }, context: None }
     }
 }
 
@@ -289,10 +275,7 @@ mod tests {
         let (sender, body) = Body::channel(1);
         sender.send("{}").await.unwrap();
         drop(sender);
-        assert_eq!(
-            RequestBody::new(body).bytes(10).await.unwrap_err().code,
-            "incomplete_body"
-        );
+        assert_eq!(RequestBody::new(body).bytes(10).await.unwrap_err().code, "incomplete_body");
     }
 
     #[tokio::test]

@@ -52,10 +52,7 @@ pub struct Router<S = ()> {
 impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// No routes.
     pub fn new(state: S) -> Self {
-        Self {
-            state,
-            endpoints: Vec::new(),
-        }
+        Self { state, endpoints: Vec::new() }
     }
 
     /// Adds a handler.
@@ -138,10 +135,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
             }
         };
         let methods = &mut self.endpoints[index].1;
-        assert!(
-            methods.iter().all(|(known, _)| *known != method),
-            "{method} {pattern} has two handlers"
-        );
+        assert!(methods.iter().all(|(known, _)| *known != method), "{method} {pattern} has two handlers");
         methods.push((method, handler));
     }
 }
@@ -149,10 +143,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
 impl<S: fmt::Debug> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let patterns: Vec<_> = self.endpoints.iter().map(|(pattern, _)| pattern).collect();
-        f.debug_struct("Router")
-            .field("state", &self.state)
-            .field("patterns", &patterns)
-            .finish()
+        f.debug_struct("Router").field("state", &self.state).field("patterns", &patterns).finish()
     }
 }
 
@@ -212,14 +203,7 @@ impl Table {
                 .into_iter()
                 .map(|(method, handler)| {
                     let metrics = Arc::new(RouteMetrics::new(info.name, method.as_str(), &pattern));
-                    (
-                        method,
-                        Arc::new(Route {
-                            params: params.clone(),
-                            metrics,
-                            handler,
-                        }),
-                    )
+                    (method, Arc::new(Route { params: params.clone(), metrics, handler }))
                 })
                 .collect();
             let mut allow: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
@@ -246,30 +230,15 @@ impl Table {
             return Routed::Refused(Problem::new(404, "not_found", "Not found").detail(detail));
         };
         let endpoint = found.value;
-        let by = |wanted: &Method| {
-            endpoint
-                .methods
-                .iter()
-                .find(|(known, _)| known == wanted)
-                .map(|(_, r)| r)
-        };
-        let route = by(method).or_else(|| {
-            if method == Method::HEAD {
-                by(&Method::GET)
-            } else {
-                None
-            }
-        });
+        let by = |wanted: &Method| endpoint.methods.iter().find(|(known, _)| known == wanted).map(|(_, r)| r);
+        let route = by(method).or_else(|| if method == Method::HEAD { by(&Method::GET) } else { None });
         let Some(route) = route else {
             if method == Method::OPTIONS {
                 return Routed::Options(endpoint.allow.clone());
             }
             let detail = format!("{method} is not one of {}", endpoint.allow);
             let problem = Problem::new(405, "method_not_allowed", "Method not allowed").detail(detail);
-            return Routed::Refused(Problem {
-                allow: Some(endpoint.allow.clone()),
-                ..problem
-            });
+            return Routed::Refused(Problem { allow: Some(endpoint.allow.clone()), ..problem });
         };
         let mut params = Vec::with_capacity(found.params.len());
         for (name, raw) in found.params.iter() {

@@ -159,16 +159,9 @@ impl<M: MakeConnection> Server<M> {
             listeners.push((listener, local));
         }
         if listeners.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "no address to listen on",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
         }
-        Ok(Self {
-            listeners,
-            make,
-            config,
-        })
+        Ok(Self { listeners, make, config })
     }
 
     /// The first address, with the port that was really bound.
@@ -187,11 +180,7 @@ impl<M: MakeConnection> Server<M> {
     /// # Cancel safety
     /// Dropped, it accepts nothing more and breaks off every connection.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
-        let Self {
-            listeners,
-            make,
-            config,
-        } = self;
+        let Self { listeners, make, config } = self;
         let tasks = TaskTracker::new();
         let connections = Connections {
             make: Arc::new(make),
@@ -218,9 +207,7 @@ impl<M: MakeConnection> Server<M> {
             abort.cancel();
             tasks.wait().await;
         }
-        Drained {
-            aborted: aborted.load(Ordering::Relaxed),
-        }
+        Drained { aborted: aborted.load(Ordering::Relaxed) }
     }
 }
 
@@ -251,8 +238,7 @@ fn listen(address: SocketAddr, config: &ServerConfig) -> io::Result<TcpListener>
 fn builder(config: &ServerConfig) -> http1::Builder {
     let mut http = http1::Builder::new();
     // The connection's own timer counts it.
-    http.header_read_timeout(config.header_timeout)
-        .max_buf_size(config.max_header.max(8 << 10));
+    http.header_read_timeout(config.header_timeout).max_buf_size(config.max_header.max(8 << 10));
     http
 }
 
@@ -286,9 +272,7 @@ async fn accept<M: MakeConnection>(
         match accepted {
             Ok((stream, peer)) => {
                 pause = SHORTEST;
-                connections
-                    .tasks
-                    .spawn(serve(stream, peer, local, connections.clone()));
+                connections.tasks.spawn(serve(stream, peer, local, connections.clone()));
             }
             // The client's fault, and over.
             Err(error)
@@ -419,10 +403,7 @@ where
     type Future = Ready<S>;
 
     fn call(&self, request: Request<Incoming>) -> Ready<S> {
-        Ready::Waiting {
-            service: self.0.clone(),
-            request: Some(request),
-        }
+        Ready::Waiting { service: self.0.clone(), request: Some(request) }
     }
 }
 

@@ -62,36 +62,19 @@ impl App {
     pub(crate) fn new(table: Table, info: ServiceInfo) -> Self {
         // A method that nobody routes is whatever a client likes, so it must not become a label.
         let unmatched = Arc::new(RouteMetrics::new(info.name, "any", "unmatched"));
-        Self {
-            shared: Arc::new(Shared {
-                info,
-                table,
-                unmatched,
-                tracked: true,
-            }),
-            connection: None,
-        }
+        Self { shared: Arc::new(Shared { info, table, unmatched, tracked: true }), connection: None }
     }
 
     /// The same service without access events and metrics, for an operator's own socket.
     pub(crate) fn untracked(self) -> Self {
         match Arc::try_unwrap(self.shared) {
-            Ok(shared) => Self {
-                shared: Arc::new(Shared {
-                    tracked: false,
-                    ..shared
-                }),
-                ..self
-            },
+            Ok(shared) => Self { shared: Arc::new(Shared { tracked: false, ..shared }), ..self },
             Err(shared) => Self { shared, ..self },
         }
     }
 
     pub(crate) fn on(&self, connection: Arc<Connection>) -> Self {
-        Self {
-            shared: self.shared.clone(),
-            connection: Some(connection),
-        }
+        Self { shared: self.shared.clone(), connection: Some(connection) }
     }
 
     /// Tells of a request that the server refused before it was one.
@@ -139,12 +122,7 @@ impl App {
             Routed::Options(allow) => State::Done(Some(Ok(options(&allow)))),
             Routed::Refused(problem) => State::Done(Some(Err(problem))),
         };
-        ResponseFuture {
-            state,
-            context,
-            tracker,
-            head_only,
-        }
+        ResponseFuture { state, context, tracker, head_only }
     }
 
     fn host_fault(&self, head: &Parts) -> Option<Problem> {
@@ -188,9 +166,7 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App")
-            .field("service", &self.shared.info.name)
-            .finish_non_exhaustive()
+        f.debug_struct("App").field("service", &self.shared.info.name).finish_non_exhaustive()
     }
 }
 
@@ -251,9 +227,7 @@ impl ResponseFuture {
             Ok(response) => response,
             Err(problem) => reply::problem(&problem, self.context.request_id.as_str()),
         };
-        response
-            .headers_mut()
-            .insert(X_REQUEST_ID.clone(), self.context.request_id.header_value());
+        response.headers_mut().insert(X_REQUEST_ID.clone(), self.context.request_id.header_value());
         // 8 HEAD
         if self.head_only {
             reply::without_body(&mut response);
@@ -272,8 +246,6 @@ impl ResponseFuture {
 
 impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("context", &self.context)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("context", &self.context).finish_non_exhaustive()
     }
 }

@@ -138,11 +138,7 @@ fn parse(text: &[u8]) -> Option<(u128, u64, u8)> {
     if version == 0xff || !dashes || !length {
         return None;
     }
-    let (trace, parent, flags) = (
-        hex(&head[3..35])?,
-        hex(&head[36..52])? as u64,
-        hex(&head[53..55])? as u8,
-    );
+    let (trace, parent, flags) = (hex(&head[3..35])?, hex(&head[36..52])? as u64, hex(&head[53..55])? as u8);
     (trace != 0 && parent != 0).then_some((trace, parent, flags))
 }
 
@@ -153,10 +149,7 @@ mod tests {
     const SAMPLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn headers(values: &[&str]) -> HeaderMap {
-        values
-            .iter()
-            .map(|v| (TRACEPARENT.clone(), HeaderValue::from_str(v).unwrap()))
-            .collect()
+        values.iter().map(|v| (TRACEPARENT.clone(), HeaderValue::from_str(v).unwrap())).collect()
     }
 
     #[test]
@@ -166,10 +159,7 @@ mod tests {
         assert_eq!(context.parent_id.unwrap().to_string(), "00f067aa0ba902b7");
         assert_ne!(Some(context.span_id), context.parent_id);
         let onward = context.traceparent();
-        assert_eq!(
-            onward.to_str().unwrap(),
-            format!("00-{}-{}-01", context.trace_id, context.span_id)
-        );
+        assert_eq!(onward.to_str().unwrap(), format!("00-{}-{}-01", context.trace_id, context.span_id));
         assert!(parse(onward.as_bytes()).is_some());
     }
 
@@ -184,16 +174,10 @@ mod tests {
             let context = TraceContext::from_headers(&headers(&[bad]));
             assert_eq!(context.parent_id, None, "{bad}");
         }
-        assert_eq!(
-            TraceContext::from_headers(&headers(&[SAMPLE, SAMPLE])).parent_id,
-            None,
-            "sent twice"
-        );
+        assert_eq!(TraceContext::from_headers(&headers(&[SAMPLE, SAMPLE])).parent_id, None, "sent twice");
         let later = format!("{}-x", SAMPLE.replacen("00", "01", 1));
         assert!(
-            TraceContext::from_headers(&headers(&[&later]))
-                .parent_id
-                .is_some(),
+            TraceContext::from_headers(&headers(&[&later])).parent_id.is_some(),
             "a later version may be longer"
         );
     }

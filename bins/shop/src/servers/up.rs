@@ -74,7 +74,8 @@ pub async fn up(config: &ShopConfig, source: &str, shutdown: CancellationToken) 
     let catalog = Arc::new(LocalCatalog(products.clone()));
     let (orders, orders_app, close_orders) = orders::part(config, catalog, clock).await?;
     for name in IN_PROCESS {
-        if let Some(upstream) = config.upstreams.get(*name).filter(|upstream| !upstream.endpoints.is_empty()) {
+        if let Some(upstream) = config.upstreams.get(*name).filter(|upstream| !upstream.endpoints.is_empty())
+        {
             tracing::info!(
                 endpoints = ?upstream.endpoints,
                 "{name} are in this process: the endpoints of upstreams.{name} are not used"

@@ -146,7 +146,8 @@ async fn one_file_serves_all_processes() {
     shop.client().order(&[("A", 1)]).await;
     assert_eq!(shop.stop().0.code, 0);
     let log = crate::logs::read(&data.join("logs"));
-    for said in ["endpoints of upstreams.orders are not used", "endpoints of upstreams.products are not used"] {
+    for said in ["endpoints of upstreams.orders are not used", "endpoints of upstreams.products are not used"]
+    {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
     }
 }
