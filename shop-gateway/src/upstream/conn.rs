@@ -54,13 +54,20 @@ struct Driver {
     io: Option<Connection<TokioIo<Stream>, RequestBody>>,
     relay: Arc<Relay>,
     waker: Waker,
+    /// The identity of the relay's task: it holds that waker, so the addresses are nobody else's meanwhile.
+    task: Option<(usize, usize)>,
 }
 
 impl Driver {
     /// Does I/O, and lets the current task be woken for more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
-        self.relay.arm(cx.waker());
+        let task = (cx.waker().data().addr(), std::ptr::from_ref(cx.waker().vtable()).addr());
+        if self.task != Some(task) {
+            self.relay.set_task(cx.waker());
+            self.task = Some(task);
+        }
+        self.relay.arm();
         let polled = Pin::new(io).poll(&mut Context::from_waker(&self.waker));
         if polled.is_ready() {
             self.io = None;
@@ -80,7 +87,7 @@ impl Conn {
             .await
             .map_err(|e| ConnectFault::Io(std::io::Error::other(e)))?;
         let now = Instant::now();
-        let driver = Driver { io: Some(io), waker: Waker::from(relay.clone()), relay };
+        let driver = Driver { io: Some(io), waker: Waker::from(relay.clone()), relay, task: None };
         Ok(Box::new(Self {
             send,
             driver,
@@ -156,7 +163,7 @@ impl Conn {
         if !self.send.is_ready() && self.poll_io(&mut Context::from_waker(Waker::noop())).is_ready() {
             return false;
         }
-        self.driver.relay.disarm();
+        self.driver.relay.mute();
         self.send.is_ready()
     }
 }

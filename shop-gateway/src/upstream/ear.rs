@@ -46,11 +46,12 @@ impl Ear {
         &mut self,
         read: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
-        if self.listening && !self.heard.flag.load(Ordering::Acquire) {
+        if self.heard.flag.load(Ordering::Acquire) {
+            // Before the read: what is heard from here on is news. Acquires what made the flag's writer write it.
+            self.heard.flag.swap(false, Ordering::AcqRel);
+        } else if self.listening {
             return Poll::Pending;
         }
-        // Before the read: what is heard from here on is news. Acquires what made the flag's writer write it.
-        self.heard.flag.swap(false, Ordering::AcqRel);
         let polled = read(&mut Context::from_waker(&self.waker));
         self.listening = polled.is_pending();
         polled

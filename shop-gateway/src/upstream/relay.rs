@@ -34,18 +34,19 @@ impl Relay {
         }
     }
 
-    /// Before the connection is polled: whom to wake.
-    pub(super) fn arm(&self, waker: &Waker) {
-        let mut task = self.task();
-        if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
-            *task = Some(waker.clone());
-        }
-        drop(task);
+    /// Whom to wake from now on.
+    pub(super) fn set_task(&self, waker: &Waker) {
+        *self.task() = Some(waker.clone());
+    }
+
+    /// Before the connection is polled.
+    pub(super) fn arm(&self) {
         // What woke before is seen by the poll that follows.
         self.state.store(LIVE, Ordering::Release);
     }
 
-    /// Wakes nobody, but remembers that it should have.
+    /// Wakes nobody, but remembers that it should have. An idle connection is left so: that it goes on holding the
+    /// waker of its last user keeps a few kilobytes of a task that may have ended, until it is used again or closed.
     pub(super) fn mute(&self) {
         // What woke before has woken the task.
         self.state.store(0, Ordering::Release);
@@ -56,12 +57,6 @@ impl Relay {
         if self.state.swap(LIVE, Ordering::AcqRel) & WOKEN != 0 {
             self.wake_task();
         }
-    }
-
-    /// The connection is idle: nobody.
-    pub(super) fn disarm(&self) {
-        self.mute();
-        *self.task() = None;
     }
 }
 
@@ -97,7 +92,10 @@ mod tests {
         let count = Arc::new(Count(AtomicUsize::new(0)));
         let waker = Waker::from(relay.clone());
         waker.wake_by_ref();
-        relay.arm(&Waker::from(count.clone()));
+        relay.set_task(&Waker::from(count.clone()));
+        waker.wake_by_ref();
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        relay.arm();
         waker.wake_by_ref();
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         relay.mute();
@@ -107,8 +105,10 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
         relay.mute();
         relay.unmute();
-        relay.disarm();
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+        relay.mute();
         waker.wake();
+        relay.arm();
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
     }
 }
