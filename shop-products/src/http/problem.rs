@@ -17,7 +17,7 @@ impl From<ProductError> for Problem {
             ProductError::VersionMismatch { current } => {
                 Self::new(412, "version_mismatch", "Not the version that was expected")
                     .detail(format!("the current version is \"{current}\""))
-                    .with("version", current)
+                    .with("current_version", current)
             }
             ProductError::Invalid(faults) => Self::invalid(faults),
             ProductError::InsufficientStock(lines) => {

@@ -103,7 +103,7 @@ async fn edits_say_which_version_they_saw(shop: Shop) {
     };
     assert_eq!(patch("\"1\"", "second").await.expect(200)["name"], "second");
     let stale = patch("\"1\"", "third").await.problem(412, "version_mismatch");
-    assert_eq!(stale["version"], 2);
+    assert_eq!(stale["current_version"], 2);
     patch("W/\"2\"", "third").await.problem(412, "version_mismatch");
     patch("\"x\"", "third").await.problem(412, "version_mismatch");
     patch("2", "third").await.problem(400, "invalid_header");
