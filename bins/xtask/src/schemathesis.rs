@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result {
                 // It leaves a folder where it runs.
                 .current_dir(tools_dir())
                 .args(["run", &format!("{service}/openapi.json"), "--checks", CHECKS])
-                .args(["--max-examples", "40", "--seed", "7", "--workers", "2", "--request-timeout", "20"])
+                .args(["--max-examples", "40", "--seed", "7", "--request-timeout", "20"])
                 .args(["--phases", "examples,coverage,fuzzing", "--no-color"]),
         )?;
     }
