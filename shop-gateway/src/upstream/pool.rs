@@ -49,12 +49,12 @@ impl Idle {
     }
 
     fn take(&mut self, now: Instant) -> Option<Box<Conn>> {
-        let conn = self.conns.pop_back()?;
-        if now.duration_since(conn.last_used) < self.timeout {
-            return Some(conn);
+        // One that was long in use lies behind others that are fresher: each is judged for itself.
+        while let Some(conn) = self.conns.pop_back() {
+            if now.saturating_duration_since(conn.last_used) < self.timeout {
+                return Some(conn);
+            }
         }
-        // All the others have waited longer still.
-        self.conns.clear();
         None
     }
 
