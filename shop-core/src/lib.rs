@@ -20,6 +20,7 @@
 //! | `http` | server, router, request and response helpers, admin endpoints |
 //! | `openapi` | OpenAPI 3.1 documents and an offline page |
 //! | `sqlite` | connection set-up for the SQLite stores |
+//! | `postgres` | connection set-up for the PostgreSQL stores |
 
 #[cfg(feature = "config")]
 pub mod config;
@@ -27,6 +28,8 @@ pub mod config;
 pub mod http;
 #[cfg(feature = "log")]
 pub mod log;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "http")]
 pub mod process;
 #[cfg(feature = "sqlite")]
