@@ -78,21 +78,26 @@ impl ViewRow {
     }
 }
 
-/// Rows in one vector, found by two tables of places.
+/// Rows in a table by id, so that a row is one step from its key; a second table leads from SKUs to ids.
 #[derive(Default)]
 struct Shelves {
-    rows: Vec<ViewRow>,
-    by_id: HashTable<u32>,
-    by_sku: HashTable<u32>,
-    /// The row that goes next when there is no more room.
+    rows: HashTable<ViewRow>,
+    by_sku: HashTable<SkuEntry>,
+    /// Where the row stands that goes next when there is no more room.
     hand: usize,
     /// Rises whenever a row goes. What was read from the store before that may be older than what went.
     epoch: u64,
 }
 
+/// Whose SKU has this hash. The SKU itself stands in the row.
+struct SkuEntry {
+    hash: u64,
+    id: ProductId,
+}
+
 impl StockView {
     pub(crate) fn new(capacity: usize) -> Self {
-        let capacity = capacity.clamp(1, u32::MAX as usize);
+        let capacity = capacity.max(1);
         Self { shelves: RwLock::default(), hasher: DefaultHashBuilder::default(), capacity }
     }
 
@@ -123,14 +128,13 @@ impl StockView {
         let mut repeats = Repeats::new(lines.len());
         let shelves = self.read();
         for line in lines {
-            let place = match &line.product {
-                ProductRef::Id(id) => self.place_of_id(&shelves, *id),
-                ProductRef::Sku(sku) => self.place_of_sku(&shelves, sku),
+            let row = match &line.product {
+                ProductRef::Id(id) => self.row_of_id(&shelves, *id),
+                ProductRef::Sku(sku) => self.row_of_sku(&shelves, sku),
             };
-            let answer = match place {
-                Some(place) => {
-                    let row = &shelves.rows[place];
-                    if repeats.may_be(place) {
+            let answer = match row {
+                Some(row) => {
+                    if repeats.may_be(row.id) {
                         repeats.found |= out[start..].iter().any(|before| before.product_id == Some(row.id));
                     }
                     row.check(line.quantity)
@@ -173,8 +177,8 @@ impl StockView {
         // Chosen before any row goes to make room: what goes may be newer than what is taken in after it.
         let wanted: Vec<ViewRow> = rows
             .into_iter()
-            .filter(|row| match self.place_of_id(&shelves, row.id) {
-                Some(place) => shelves.rows[place].version < row.version,
+            .filter(|row| match self.row_of_id(&shelves, row.id) {
+                Some(known) => known.version < row.version,
                 None => current,
             })
             .collect();
@@ -189,9 +193,7 @@ impl StockView {
         // What is on its way in may be older than what was written.
         shelves.epoch += 1;
         for id in products {
-            if let Some(place) = self.place_of_id(&shelves, *id) {
-                self.remove(&mut shelves, place);
-            }
+            self.remove(&mut shelves, *id);
         }
     }
 
@@ -201,12 +203,13 @@ impl StockView {
     }
 
     fn put(&self, shelves: &mut Shelves, row: ViewRow) {
-        match self.place_of_id(shelves, row.id) {
-            Some(place) if shelves.rows[place].version > row.version => {}
-            Some(place) if row.deleted => self.remove(shelves, place),
-            Some(place) if shelves.rows[place].sku == row.sku => shelves.rows[place] = row,
-            Some(place) => {
-                self.remove(shelves, place);
+        let id = row.id;
+        match shelves.rows.find_mut(self.hash_id(id), |known| known.id == id) {
+            Some(known) if known.version > row.version => {}
+            Some(_) if row.deleted => self.remove(shelves, id),
+            Some(known) if known.sku == row.sku => *known = row,
+            Some(_) => {
+                self.remove(shelves, id);
                 self.insert(shelves, row);
             }
             // It may be on its way in, as it was before.
@@ -217,60 +220,43 @@ impl StockView {
 
     fn insert(&self, shelves: &mut Shelves, row: ViewRow) {
         // Another product with this SKU has lost it.
-        if let Some(stale) = self.place_of_sku(shelves, &row.sku) {
+        if let Some(stale) = self.row_of_sku(shelves, &row.sku).map(|stale| stale.id) {
             self.remove(shelves, stale);
         }
         if shelves.rows.len() >= self.capacity {
-            let place = shelves.hand % shelves.rows.len();
-            shelves.hand = place + 1;
-            self.remove(shelves, place);
+            let next = next_in_turn(shelves);
+            self.remove(shelves, next);
         }
-        let place = u32::try_from(shelves.rows.len()).expect("the capacity fits 32 bits");
-        let Shelves { rows, by_id, by_sku, .. } = shelves;
-        by_id.insert_unique(self.hash_id(row.id), place, |p| self.hash_id(rows[*p as usize].id));
-        by_sku.insert_unique(self.hash_sku(&row.sku), place, |p| self.hash_sku(&rows[*p as usize].sku));
-        rows.push(row);
+        let entry = SkuEntry { hash: self.hash_sku(&row.sku), id: row.id };
+        shelves.by_sku.insert_unique(entry.hash, entry, |entry| entry.hash);
+        shelves.rows.insert_unique(self.hash_id(row.id), row, |row| self.hash_id(row.id));
     }
 
-    fn remove(&self, shelves: &mut Shelves, place: usize) {
+    fn remove(&self, shelves: &mut Shelves, id: ProductId) {
+        let Ok(entry) = shelves.rows.find_entry(self.hash_id(id), |row| row.id == id) else { return };
+        let (row, _) = entry.remove();
         shelves.epoch += 1;
-        let last = shelves.rows.len() - 1;
-        self.unlist(shelves, place);
-        if place != last {
-            // The last row takes its place.
-            let (id, sku) = (self.hash_id(shelves.rows[last].id), self.hash_sku(&shelves.rows[last].sku));
-            let (from, to) = (last as u32, place as u32);
-            if let Some(entry) = shelves.by_id.find_mut(id, |p| *p == from) {
-                *entry = to;
-            }
-            if let Some(entry) = shelves.by_sku.find_mut(sku, |p| *p == from) {
-                *entry = to;
-            }
-        }
-        shelves.rows.swap_remove(place);
-    }
-
-    fn unlist(&self, shelves: &mut Shelves, place: usize) {
-        let (id, sku) = (self.hash_id(shelves.rows[place].id), self.hash_sku(&shelves.rows[place].sku));
-        if let Ok(entry) = shelves.by_id.find_entry(id, |p| *p as usize == place) {
-            entry.remove();
-        }
-        if let Ok(entry) = shelves.by_sku.find_entry(sku, |p| *p as usize == place) {
+        if let Ok(entry) = shelves.by_sku.find_entry(self.hash_sku(&row.sku), |entry| entry.id == id) {
             entry.remove();
         }
     }
 
     #[inline]
-    fn place_of_id(&self, shelves: &Shelves, id: ProductId) -> Option<usize> {
-        shelves.by_id.find(self.hash_id(id), |p| shelves.rows[*p as usize].id == id).map(|p| *p as usize)
+    fn row_of_id<'s>(&self, shelves: &'s Shelves, id: ProductId) -> Option<&'s ViewRow> {
+        shelves.rows.find(self.hash_id(id), |row| row.id == id)
     }
 
     #[inline]
-    fn place_of_sku(&self, shelves: &Shelves, sku: &Sku) -> Option<usize> {
-        shelves
-            .by_sku
-            .find(self.hash_sku(sku), |p| shelves.rows[*p as usize].sku == *sku)
-            .map(|p| *p as usize)
+    fn row_of_sku<'s>(&self, shelves: &'s Shelves, sku: &Sku) -> Option<&'s ViewRow> {
+        let hash = self.hash_sku(sku);
+        let mut found = None;
+        shelves.by_sku.find(hash, |entry| {
+            if entry.hash == hash {
+                found = self.row_of_id(shelves, entry.id).filter(|row| row.sku == *sku);
+            }
+            found.is_some()
+        });
+        found
     }
 
     #[inline]
@@ -301,6 +287,22 @@ impl fmt::Debug for StockView {
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
+}
+
+/// The product of the first row from the hand on, and moves the hand past it: rows go in the order in which they stand.
+///
+/// # Panics
+/// If there is no row.
+fn next_in_turn(shelves: &mut Shelves) -> ProductId {
+    let buckets = shelves.rows.num_buckets();
+    let turn = (0..buckets).map(|step| (shelves.hand + step) % buckets);
+    let (place, row) = turn
+        .filter_map(|place| Some((place, shelves.rows.get_bucket(place)?)))
+        .next()
+        .expect("a full view has a row");
+    let id = row.id;
+    shelves.hand = place + 1;
+    id
 }
 
 fn unknown(line: &HoldLine) -> CheckedLine {
@@ -343,11 +345,13 @@ impl Repeats {
     }
 
     #[inline]
-    fn may_be(&mut self, place: usize) -> bool {
+    fn may_be(&mut self, id: ProductId) -> bool {
         if self.found {
             return false;
         }
-        let (word, bit) = (&mut self.seen[(place >> 6) & 15], 1 << (place & 63));
+        // The last bits of an id are its most random.
+        let place = id.0.as_u64_pair().1;
+        let (word, bit) = (&mut self.seen[(place >> 6) as usize & 15], 1 << (place & 63));
         let before = *word & bit != 0;
         *word |= bit;
         before
