@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use shop_core::{PageRequest, StoreError, StoreErrorKind, StoreResult, Timestamp};
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::store::{
-    ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+    ChangeSet, Footprint, ProductChanges, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
 };
 use shop_products::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
 use tokio::sync::Mutex;
@@ -167,5 +167,10 @@ impl ProductStore for JournalStore {
 
     async fn ping(&self) -> StoreResult<()> {
         self.current().await.map(drop)
+    }
+
+    fn changes(&self) -> Option<Box<dyn ProductChanges>> {
+        // Nothing here watches the file for the lines of other processes.
+        None
     }
 }

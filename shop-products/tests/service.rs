@@ -14,7 +14,8 @@ use shop_core::{
 };
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::store::{
-    ChangeSet, Footprint, ProductEdit, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+    ChangeSet, Footprint, ProductChanges, ProductEdit, ProductKey, ProductQuery, ProductStore,
+    ReservationQuery, Snapshot,
 };
 use shop_products::testing::{line, new_product, request};
 use shop_products::{
@@ -127,6 +128,10 @@ impl ProductStore for Scripted {
 
     async fn ping(&self) -> StoreResult<()> {
         self.inner.ping().await
+    }
+
+    fn changes(&self) -> Option<Box<dyn ProductChanges>> {
+        self.inner.changes()
     }
 }
 

@@ -9,8 +9,8 @@ use shop_core::idempotency::{IdempotencyKey, IdempotencyRecord};
 use shop_core::{Clock, PageRequest, StoreError, StoreResult, SystemClock, Timestamp};
 
 use super::{
-    ChangeSet, Footprint, ProductKey, ProductQuery, ProductSort, ProductSortField, ProductStore,
-    ReservationQuery, Snapshot, SortValue, text,
+    ChangeSet, Footprint, ProductChanges, ProductKey, ProductQuery, ProductSort, ProductSortField,
+    ProductStore, ReservationQuery, Snapshot, SortValue, text,
 };
 use crate::{
     Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation, ReservationId, ReservationState, Sku,
@@ -161,6 +161,11 @@ impl ProductStore for MemoryProductStore {
 
     async fn ping(&self) -> StoreResult<()> {
         Ok(())
+    }
+
+    fn changes(&self) -> Option<Box<dyn ProductChanges>> {
+        // Its instances are of one process, and mostly one.
+        None
     }
 }
 

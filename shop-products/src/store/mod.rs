@@ -13,10 +13,13 @@ use crate::{
     ReservationState, Sku,
 };
 
+mod changes;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod text;
+
+pub use changes::{ChangedProduct, ProductChange, ProductChanges};
 
 /// Where products, stock and reservations are kept.
 ///
@@ -75,6 +78,12 @@ pub trait ProductStore: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the store can be used now; for readiness.
     async fn ping(&self) -> StoreResult<()>;
+
+    /// A new subscription to what is changed, so that a memory of products can follow the writes of other instances.
+    /// `None` if this store does not tell: then what a memory of products holds is as old as its last look at the store.
+    ///
+    /// Connects nothing yet: the subscription does, when it is first asked.
+    fn changes(&self) -> Option<Box<dyn ProductChanges>>;
 }
 
 /// What a batch of decisions touches.

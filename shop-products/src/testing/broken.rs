@@ -9,7 +9,7 @@ use shop_core::{Limit, PageRequest, StoreErrorKind, StoreResult, Timestamp};
 
 use crate::store::memory::MemoryProductStore;
 use crate::store::{
-    ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+    ChangeSet, Footprint, ProductChanges, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
 };
 use crate::testing::ProductStoreFactory;
 use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
@@ -266,6 +266,10 @@ impl ProductStore for BrokenStore {
 
     async fn ping(&self) -> StoreResult<()> {
         self.inner.ping().await
+    }
+
+    fn changes(&self) -> Option<Box<dyn ProductChanges>> {
+        self.inner.changes()
     }
 }
 

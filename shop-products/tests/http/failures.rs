@@ -8,7 +8,9 @@ use serde_json::json;
 use shop_core::{PageRequest, StoreError, StoreErrorKind, StoreResult, SystemClock, Timestamp};
 use shop_products::http::ProductsHttpConfig;
 use shop_products::store::memory::MemoryProductStore;
-use shop_products::store::{ChangeSet, Footprint, ProductKey, ProductQuery, ReservationQuery, Snapshot};
+use shop_products::store::{
+    ChangeSet, Footprint, ProductChanges, ProductKey, ProductQuery, ReservationQuery, Snapshot,
+};
 use shop_products::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, ProductStore, Reservation};
 use tokio::sync::Notify;
 
@@ -92,6 +94,10 @@ impl ProductStore for Moody {
     }
     async fn ping(&self) -> StoreResult<()> {
         self.act(false).await
+    }
+
+    fn changes(&self) -> Option<Box<dyn ProductChanges>> {
+        self.inner.changes()
     }
 }
 

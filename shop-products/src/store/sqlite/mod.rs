@@ -11,7 +11,10 @@ use shop_core::sqlite::{Query, SqliteConfig, SqliteDb, TransactionFuture, classi
 use shop_core::{Clock, Limit, PageRequest, StoreResult, SystemClock, Timestamp};
 use sqlx::Executor as _;
 
-use super::{ChangeSet, Footprint, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot, text};
+use super::{
+    ChangeSet, Footprint, ProductChanges, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+    text,
+};
 use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
 
 mod commit;
@@ -165,6 +168,11 @@ impl ProductStore for SqliteProductStore {
 
     async fn ping(&self) -> StoreResult<()> {
         self.db.ping().await
+    }
+
+    fn changes(&self) -> Option<Box<dyn ProductChanges>> {
+        // SQLite tells no other process of a commit.
+        None
     }
 }
 
