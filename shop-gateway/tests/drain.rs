@@ -62,6 +62,97 @@ async fn workers_serve_drain_and_end() {
     assert!(stopping.await.unwrap(), "all was finished");
 }
 
+const REQUEST: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// The whole answer to `REQUEST`, and the end.
+async fn answer_and_end(client: &mut Wire, round: usize) -> String {
+    let head = client.head().await.unwrap_or_else(|| panic!("round {round}: cut without an answer"));
+    assert!(head.starts_with("HTTP/1.1 200 "), "round {round}: {head}");
+    assert_eq!(client.exactly(14).await.unwrap(), b"GET / HTTP/1.1", "round {round}");
+    assert!(client.is_closed().await);
+    head
+}
+
+/// The same, of an answer that says that it is the last.
+async fn assert_last_answer(client: &mut Wire, round: usize) {
+    let head = answer_and_end(client, round).await;
+    assert!(head.contains("connection: close"), "round {round}: {head}");
+}
+
+#[tokio::test]
+async fn a_request_sent_just_before_the_end_is_answered_by_workers() {
+    let upstream = Upstream::echo().await;
+    for round in 0..100 {
+        let (_, handle) = workers(upstream.addr, 1 + round % 2);
+        let listen = handle.local_addrs()[0];
+        let mut old = Wire::connect(listen).await;
+        assert_eq!(old.get("/").await.status(), 200);
+        let mut new = Wire::connect(listen).await;
+        // On an idle connection, and on one that may not be accepted yet.
+        old.send(REQUEST).await;
+        new.send(REQUEST).await;
+        let stopping = tokio::spawn(handle.shutdown(PATIENCE));
+        // Whether the worker was faster than the word is its own affair.
+        answer_and_end(&mut old, round).await;
+        answer_and_end(&mut new, round).await;
+        assert!(stopping.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_request_sent_just_before_the_end_is_answered() {
+    let upstream = Upstream::echo().await;
+    for round in 0..100 {
+        let mut running = Running::start(config_for(upstream.addr)).await;
+        let mut old = running.client().await;
+        assert_eq!(old.get("/").await.status(), 200);
+        let mut new = running.client().await;
+        old.send(REQUEST).await;
+        new.send(REQUEST).await;
+        running.begin_stop();
+        assert_last_answer(&mut old, round).await;
+        assert_last_answer(&mut new, round).await;
+        assert!(running.stopped().await);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_made_at_once_says_that_it_is_the_last() {
+    let mut running = Running::start(config_for("127.0.0.1:1")).await;
+    let mut client = running.client().await;
+    client.send("GET /../x HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    running.begin_stop();
+    let res = client.response().await;
+    assert_eq!((res.status(), res.header("connection").as_deref()), (400, Some("close")));
+    assert!(client.is_closed().await);
+    assert!(running.stopped().await);
+}
+
+#[tokio::test]
+async fn a_head_that_is_half_there_is_waited_for() {
+    let upstream = Upstream::echo().await;
+    let (begun, rest) = REQUEST.split_at(20);
+    for round in 0..20 {
+        let (_, handle) = workers(upstream.addr, 1);
+        let listen = handle.local_addrs()[0];
+        let mut old = Wire::connect(listen).await;
+        assert_eq!(old.get("/").await.status(), 200);
+        let mut new = Wire::connect(listen).await;
+        old.send(begun).await;
+        new.send(begun).await;
+        let mut idle = Wire::connect(listen).await;
+        let stopping = tokio::spawn(handle.shutdown(PATIENCE));
+        // The end has come as far as it can.
+        assert!(idle.is_closed().await);
+        assert!(!stopping.is_finished());
+        old.send(rest).await;
+        new.send(rest).await;
+        assert_last_answer(&mut old, round).await;
+        assert_last_answer(&mut new, round).await;
+        assert!(stopping.await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn what_does_not_finish_is_cut_off_at_the_deadline() {
     let (addr, mut connections) = Upstream::by_hand().await;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use http::header::{self, HeaderValue};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,7 +19,7 @@ use shop_core::Problem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::drain::Drain;
+use super::drain::Ticket;
 use super::io::{ClientIo, Traffic};
 use super::watchdog::{Expired, Watchdog};
 use crate::access::refused_before_routing;
@@ -68,6 +69,7 @@ impl ConnSettings {
 /// watchdog knows that one is being answered.
 struct Shared {
     client: Client,
+    ticket: Ticket,
     requests: AtomicU32,
     upload: Mutex<Option<BodyProgress>>,
 }
@@ -86,16 +88,19 @@ pub(super) async fn serve_connection<H: Handler>(
     peer: SocketAddr,
     handler: H,
     settings: ConnSettings,
-    drain: Drain,
+    ticket: Ticket,
 ) {
-    let ticket = drain.join();
     let accepted = Instant::now();
     // Fails only for a socket that is gone; reading from it will say so.
     let _ = stream.set_nodelay(true);
     let traffic = Arc::new(Traffic::default());
     let body_limits = settings.body_limits;
-    let shared =
-        Arc::new(Shared { client: Client::new(peer), requests: AtomicU32::new(0), upload: Mutex::new(None) });
+    let shared = Arc::new(Shared {
+        client: Client::new(peer),
+        ticket,
+        requests: AtomicU32::new(0),
+        upload: Mutex::new(None),
+    });
     let service = {
         let shared = shared.clone();
         service_fn(move |req: Request<Incoming>| {
@@ -107,6 +112,10 @@ pub(super) async fn serve_connection<H: Handler>(
                     *shared.upload.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
                 }
                 let mut res = handler.engine().handle(&mut slot, &shared.client).await;
+                if shared.ticket.is_draining() {
+                    // hyper would not say so of an answer that is there before it is told.
+                    res.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 res.body_mut().hold(shared);
                 Ok::<_, Infallible>(res)
             }
@@ -120,18 +129,29 @@ pub(super) async fn serve_connection<H: Handler>(
     let (mut registered, mut told) = (false, false);
     let end = poll_fn(|cx| {
         if !registered {
-            ticket.register(cx.waker());
+            shared.ticket.register(cx.waker());
             registered = true;
         }
-        if !told && drain.is_draining() {
+        let draining = shared.ticket.is_draining();
+        if draining && !told {
+            traffic.look_closely();
+        }
+        loop {
+            if let Poll::Ready(outcome) = Pin::new(&mut conn).poll(cx) {
+                return Poll::Ready(End::Hyper(outcome));
+            }
+            let busy = Arc::strong_count(&shared) > at_rest;
+            if let Poll::Ready(expired) = watchdog.poll(cx, shared.requests.load(Relaxed), busy, &traffic) {
+                return Poll::Ready(End::Expired(expired));
+            }
+            // A connection at rest is closed when hyper is told: not before all that has come was read, nor under a head
+            // that is half there.
+            if !draining || told || watchdog.is_in_head(&traffic) {
+                return Poll::Pending;
+            }
             Pin::new(&mut conn).graceful_shutdown();
             told = true;
         }
-        if let Poll::Ready(outcome) = Pin::new(&mut conn).poll(cx) {
-            return Poll::Ready(End::Hyper(outcome));
-        }
-        let busy = Arc::strong_count(&shared) > at_rest;
-        watchdog.poll(cx, shared.requests.load(Relaxed), busy, &traffic).map(End::Expired)
     })
     .await;
 

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use tokio::sync::Notify;
 
-/// Tells a set of connections to finish. A connection asks [`Drain::is_draining`], one load of a flag, whenever it
+/// Tells a set of connections to finish. A connection asks [`Ticket::is_draining`], one load of a flag, whenever it
 /// is polled, and is woken when that changes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Drain(Arc<Inner>);
@@ -37,16 +37,13 @@ impl Drain {
         self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds a connection: to be done where it is accepted, or the end may come before it is known of.
     pub(super) fn join(&self) -> Ticket {
         let mut connections = self.lock();
         let id = connections.next;
         connections.next += 1;
         connections.wakers.insert(id, None);
         Ticket { drain: self.clone(), id }
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
     }
 
     pub(super) fn start(&self) {
@@ -69,6 +66,10 @@ impl Drain {
 }
 
 impl Ticket {
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain.0.draining.load(Ordering::Acquire)
+    }
+
     /// Whom to wake when draining starts.
     pub(super) fn register(&self, waker: &Waker) {
         self.drain.lock().wakers.insert(self.id, Some(waker.clone()));

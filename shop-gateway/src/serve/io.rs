@@ -1,11 +1,12 @@
 //! A client's socket, with an eye on what passes.
 
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -18,6 +19,7 @@ pub(super) struct Traffic {
     writes: AtomicU32,
     blocked: AtomicBool,
     eof: AtomicBool,
+    last_look: AtomicBool,
 }
 
 impl Traffic {
@@ -39,6 +41,12 @@ impl Traffic {
         self.eof.load(Relaxed)
     }
 
+    /// From now on the kernel itself is asked whether nothing has come: the runtime may not have heard of it yet, and
+    /// closing with bytes unread would reset the connection under a request.
+    pub(super) fn look_closely(&self) {
+        self.last_look.store(true, Relaxed);
+    }
+
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         match polled {
             Poll::Pending => self.blocked.store(true, Relaxed),
@@ -49,6 +57,19 @@ impl Traffic {
             }
         }
     }
+}
+
+/// Reads what the kernel has, whatever the runtime knows. When it is pending, nobody is told whom to wake.
+fn read_now(stream: &TcpStream, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    let socket = SockRef::from(stream);
+    match (&*socket).read(buf.initialize_unfilled()) {
+        Ok(n) => buf.advance(n),
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            return Poll::Pending;
+        }
+        Err(e) => return Poll::Ready(Err(e)),
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// A client's socket.
@@ -65,7 +86,10 @@ impl AsyncRead for ClientIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let mut polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_pending() && self.traffic.last_look.load(Relaxed) {
+            polled = read_now(&self.stream, buf);
+        }
         if let Poll::Ready(Ok(())) = polled {
             if buf.filled().len() > before {
                 self.traffic.reads.store(self.traffic.reads().wrapping_add(1), Relaxed);

@@ -11,10 +11,8 @@ mod io;
 mod watchdog;
 mod workers;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::Result;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -30,7 +28,7 @@ pub use workers::{Server, ServerHandle};
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// Serves a gateway on a listener, in the current runtime, until `shutdown` is ready; then accepts no more, lets the
-/// requests that run finish within `deadline`, and cuts off those that do not.
+/// requests that run or have begun to come finish within `deadline`, and cuts off those that do not.
 ///
 /// Of `config`, the limits and `half_close` count. True if every request had finished.
 ///
@@ -57,28 +55,12 @@ pub async fn serve(
             sweeper.sweep();
         }
     });
-    {
-        let mut accepting = pin!(accept::accept(&listener, |stream, peer| {
-            // Connections that have ended leave nothing behind.
-            while tasks.try_join_next().is_some() {}
-            tasks.spawn(conn::serve_connection(
-                stream,
-                peer,
-                gateway.clone(),
-                settings.clone(),
-                drain.clone(),
-            ));
-        }));
-        let mut shutdown = pin!(shutdown);
-        poll_fn(|cx| {
-            if shutdown.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            accepting.as_mut().poll(cx).map(|never| match never {})
-        })
-        .await;
-    }
-    drop(listener);
+    accept::accept_until(listener, shutdown, |stream, peer| {
+        // Connections that have ended leave nothing behind.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(conn::serve_connection(stream, peer, gateway.clone(), settings.clone(), drain.join()));
+    })
+    .await;
     drain.start();
     let drained = tokio::time::timeout(deadline, drain.finished()).await.is_ok();
     tasks.shutdown().await;

@@ -62,6 +62,11 @@ impl Watchdog {
         }
     }
 
+    /// Whether a head has begun to come and is not whole, as of the last poll.
+    pub(super) fn is_in_head(&self, traffic: &Traffic) -> bool {
+        self.phase == Phase::Head && traffic.reads() != 0
+    }
+
     /// Polled after the connection was, always by the same task. `requests` counts the requests begun so far,
     /// `busy` says whether one is being answered.
     pub(super) fn poll(
@@ -108,8 +113,7 @@ impl Watchdog {
                 }
             };
             if now >= deadline {
-                let begun = self.phase == Phase::Head && traffic.reads() != 0;
-                return Poll::Ready(if begun { Expired::Head } else { Expired::Idle });
+                return Poll::Ready(if self.is_in_head(traffic) { Expired::Head } else { Expired::Idle });
             }
             self.arm(deadline);
         }

@@ -141,10 +141,12 @@ async fn work(
     let mut accepting = Vec::new();
     for listener in listeners {
         let (gateway, settings, drain) = (gateway.clone(), settings.clone(), drain.clone());
+        let mut stop = stop.clone();
         accepting.push(tokio::task::spawn_local(async move {
-            accept::accept(&listener, |stream, peer| {
-                let (gateway, settings, drain) = (gateway.clone(), settings.clone(), drain.clone());
-                tokio::task::spawn_local(serve_connection(stream, peer, gateway, settings, drain));
+            let stopped = async move { drop(stop.wait_for(|stop| *stop != Stop::Run).await) };
+            accept::accept_until(listener, stopped, |stream, peer| {
+                let (gateway, settings) = (gateway.clone(), settings.clone());
+                tokio::task::spawn_local(serve_connection(stream, peer, gateway, settings, drain.join()));
             })
             .await;
         }));
@@ -159,8 +161,7 @@ async fn work(
     // An error is a handle that is gone: the same as an abort.
     let asked = stop.wait_for(|stop| *stop != Stop::Run).await.map_or(Stop::Abort, |stop| *stop);
     for task in accepting {
-        task.abort();
-        // Its listener is closed when this returns.
+        // It stops at the same word. Its listener is closed when this returns; if it panicked, that has been reported.
         let _ = task.await;
     }
     if asked == Stop::Abort {
@@ -202,8 +203,8 @@ impl ServerHandle {
         &self.addrs
     }
 
-    /// Accepts no more, lets the requests that run finish within `deadline`, and cuts off those that do not. True
-    /// if every request had finished.
+    /// Accepts no more, lets the requests that run or have begun to come finish within `deadline`, and cuts off those
+    /// that do not. True if every request had finished.
     ///
     /// # Cancel safety
     /// Dropping the future cuts off all connections at once.
