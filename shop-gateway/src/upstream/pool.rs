@@ -141,3 +141,78 @@ impl sealed::Sealed for SharedPool {
         self.lock().conns.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::net::TcpListener;
+
+    use super::sealed::Sealed as _;
+    use super::*;
+    use crate::upstream::EndpointAddr;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Connections to one listener. It need not accept them: the kernel does.
+    struct Conns(TcpListener, Instant);
+
+    impl Conns {
+        async fn new() -> Self {
+            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+            Self(listener, Instant::now())
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.1 + Duration::from_secs(seconds)
+        }
+
+        /// One that was last used at that second.
+        async fn used_at(&self, seconds: u64) -> Box<Conn> {
+            let addr = EndpointAddr::Ip(self.0.local_addr().unwrap());
+            let mut conn = Conn::open(&addr, TIMEOUT).await.unwrap();
+            conn.last_used = self.at(seconds);
+            conn
+        }
+    }
+
+    /// The second at which the connection was last used that the pool gives out.
+    fn taken(pool: &impl Pool, conns: &Conns, seconds: u64) -> Option<u64> {
+        let conn = pool.take(conns.at(seconds))?;
+        Some(conn.last_used.duration_since(conns.1).as_secs())
+    }
+
+    async fn the_last_is_first_and_each_is_judged_for_itself(pool: impl Pool) {
+        let conns = Conns::new().await;
+        for used in [5, 6] {
+            pool.put(conns.used_at(used).await);
+        }
+        // Its exchange began at 0 and took until now: it comes back last, and is too old.
+        pool.put(conns.used_at(0).await);
+        assert_eq!(pool.idle(), 3);
+        assert_eq!(taken(&pool, &conns, 12), Some(6), "the fresh ones are still there");
+        assert_eq!(pool.idle(), 1, "the old one is closed");
+        assert_eq!(taken(&pool, &conns, 15), None, "10 s are too long");
+        assert_eq!(pool.idle(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_long_in_use_leaves_the_fresh_ones() {
+        the_last_is_first_and_each_is_judged_for_itself(LocalPool::new(4, TIMEOUT)).await;
+        the_last_is_first_and_each_is_judged_for_itself(SharedPool::new(4, TIMEOUT)).await;
+    }
+
+    #[tokio::test]
+    async fn the_oldest_gives_way_when_there_are_too_many() {
+        let conns = Conns::new().await;
+        let pool = LocalPool::new(2, TIMEOUT);
+        for used in [1, 2, 3] {
+            pool.put(conns.used_at(used).await);
+        }
+        assert_eq!([taken(&pool, &conns, 4), taken(&pool, &conns, 4)], [Some(3), Some(2)]);
+        assert_eq!(taken(&pool, &conns, 4), None);
+        let none = LocalPool::new(0, TIMEOUT);
+        none.put(conns.used_at(1).await);
+        assert_eq!(none.idle(), 0);
+    }
+}
