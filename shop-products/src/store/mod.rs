@@ -15,6 +15,8 @@ use crate::{
 
 mod changes;
 pub mod memory;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod text;

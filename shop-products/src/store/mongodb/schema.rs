@@ -1,0 +1,134 @@
+//! Collections with what they refuse, and their indexes. Made by whoever comes first; the same for whoever comes after.
+
+use mongodb::bson::{Document, doc};
+use mongodb::{Database, IndexModel, options::IndexOptions};
+use shop_core::{StoreError, StoreResult};
+
+use super::error::{classified, code};
+use crate::Stock;
+
+pub(super) const PRODUCTS: &str = "products";
+pub(super) const RESERVATIONS: &str = "reservations";
+pub(super) const ADJUSTMENTS: &str = "adjustments";
+pub(super) const RECORDS: &str = "idempotency_records";
+
+const NAMESPACE_EXISTS: i32 = 48;
+
+/// Makes what is missing.
+pub(super) async fn prepare(db: &Database) -> StoreResult<()> {
+    for (name, validator, indexes) in collections() {
+        match db.create_collection(name).validator(validator).await {
+            Err(error) if code(&error) != Some(NAMESPACE_EXISTS) => return Err(failed(error)),
+            _ => {}
+        }
+        if !indexes.is_empty() {
+            db.collection::<Document>(name).create_indexes(indexes).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn failed(error: mongodb::error::Error) -> StoreError {
+    classified("prepare the collections", error)
+}
+
+fn index(name: &str, keys: Document, only: Option<Document>) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).partial_filter_expression(only).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn unique(mut index: IndexModel) -> IndexModel {
+    if let Some(options) = &mut index.options {
+        options.unique = Some(true);
+    }
+    index
+}
+
+/// Required fields of one type.
+fn typed(fields: &[(&str, &str)]) -> Document {
+    let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let properties: Document =
+        fields.iter().map(|(name, kind)| ((*name).to_owned(), doc! { "bsonType": *kind }.into())).collect();
+    doc! { "bsonType": "object", "required": required, "properties": properties }
+}
+
+fn collections() -> Vec<(&'static str, Document, Vec<IndexModel>)> {
+    let mut product = typed(&[
+        ("_id", "binData"),
+        ("sku", "string"),
+        ("live", "bool"),
+        ("name", "string"),
+        ("description", "string"),
+        ("minor", "long"),
+        ("currency", "string"),
+        ("price", "long"),
+        ("attributes", "string"),
+        ("tags", "array"),
+        ("words", "array"),
+        ("status", "int"),
+        ("created_at", "long"),
+        ("updated_at", "long"),
+        ("version", "long"),
+        ("edited_version", "long"),
+        ("on_hand", "long"),
+        ("allocated", "long"),
+    ]);
+    if let Ok(properties) = product.get_document_mut("properties") {
+        for field in ["on_hand", "allocated"] {
+            properties.insert(field, doc! { "bsonType": "long", "minimum": 0_i64, "maximum": Stock::MAX });
+        }
+    }
+    let reservation = typed(&[
+        ("_id", "binData"),
+        ("state", "int"),
+        ("lines", "array"),
+        ("created_at", "long"),
+        ("updated_at", "long"),
+    ]);
+    let adjustment = typed(&[
+        ("_id", "object"),
+        ("delta", "long"),
+        ("reason", "string"),
+        ("on_hand", "long"),
+        ("created_at", "long"),
+    ]);
+    let record = typed(&[
+        ("_id", "string"),
+        ("fingerprint", "binData"),
+        ("status", "int"),
+        ("body", "string"),
+        ("at", "long"),
+    ]);
+    let live = || Some(doc! { "live": true });
+    let held = || Some(doc! { "state": 0 });
+    vec![
+        (
+            PRODUCTS,
+            doc! { "$jsonSchema": product, "$expr": { "$lte": ["$allocated", "$on_hand"] } },
+            vec![
+                unique(index("live_sku", doc! { "sku": 1 }, live())),
+                index("by_creation", doc! { "created_at": 1, "_id": 1 }, live()),
+                index("by_name", doc! { "name": 1, "_id": 1 }, live()),
+                index("by_price", doc! { "price": 1, "_id": 1 }, live()),
+                index("by_update", doc! { "updated_at": 1, "_id": 1 }, live()),
+                index("by_status", doc! { "status": 1, "created_at": 1, "_id": 1 }, live()),
+                index("by_tag", doc! { "tags": 1 }, live()),
+                index("by_word", doc! { "words": 1 }, live()),
+            ],
+        ),
+        (
+            RESERVATIONS,
+            doc! { "$jsonSchema": reservation },
+            vec![
+                index("by_creation", doc! { "created_at": 1, "_id": 1 }, None),
+                index("by_state", doc! { "state": 1, "created_at": 1, "_id": 1 }, None),
+                index("held_by_owner", doc! { "owner": 1, "created_at": 1, "_id": 1 }, held()),
+                index("expiring", doc! { "expires_at": 1 }, held()),
+                index("ended", doc! { "updated_at": 1 }, Some(doc! { "state": { "$gte": 2 } })),
+            ],
+        ),
+        // The key is the product, then the id: its own index lists a product's adjustments.
+        (ADJUSTMENTS, doc! { "$jsonSchema": adjustment }, vec![]),
+        (RECORDS, doc! { "$jsonSchema": record }, vec![index("by_time", doc! { "at": 1 }, None)]),
+    ]
+}
