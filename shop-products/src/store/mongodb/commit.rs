@@ -1,6 +1,7 @@
 //! A commit is one transaction: a command a collection, with a statement a document whose filter says what is expected,
 //! so that the number of round trips is that of the collections and not of the lines.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc, serialize_to_raw_document_buf};
@@ -182,13 +183,20 @@ fn stock(change: &StockChange) -> Document {
     doc! { "q": filter, "u": { "$inc": by } }
 }
 
-/// Runs the commands of a transaction, and commits it. To be run in a task that is never dropped.
-pub(super) async fn run(db: &Database, parts: Vec<Part>, commit_patience: Duration) -> StoreResult<()> {
+/// Runs the commands of a transaction, and commits it. To be run in a task that is never dropped. Tells in `begun` whose
+/// transaction it is.
+pub(super) async fn run(
+    db: &Database,
+    parts: Vec<Part>,
+    commit_patience: Duration,
+    begun: &OnceLock<Document>,
+) -> StoreResult<()> {
     if parts.is_empty() {
         return Ok(());
     }
     let failed = |error| classified(OPERATION, error);
     let mut session = db.client().start_session().await.map_err(failed)?;
+    begun.get_or_init(|| session.id().clone());
     // With the client's concerns: majority and journal.
     session.start_transaction().await.map_err(failed)?;
     for part in parts {

@@ -3,7 +3,7 @@
 //! A load is a few finds at the same time, and a commit one transaction with a command a collection, whatever the size of
 //! the batch. All work of the driver runs in tasks that are never dropped half-way.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use mongodb::Database;
@@ -21,6 +21,7 @@ mod changes;
 mod commit;
 mod config;
 mod documents;
+mod doubt;
 mod error;
 mod list;
 mod load;
@@ -30,6 +31,7 @@ mod task;
 use changes::MongoProductChanges;
 pub use config::MongoConfig;
 use documents::{AdjustmentDoc, ProductDoc, ReservationDoc};
+use doubt::Doubts;
 use error::classified;
 use schema::{ADJUSTMENTS, PRODUCTS, RECORDS, RESERVATIONS};
 use task::in_a_task;
@@ -43,6 +45,7 @@ pub struct MongoProductStore {
     clock: Arc<dyn Clock>,
     /// One commit at a time: two of one process would only end each other as conflicts.
     turn: Arc<Mutex<()>>,
+    doubts: Doubts,
 }
 
 impl MongoProductStore {
@@ -69,7 +72,7 @@ impl MongoProductStore {
             Ok(db)
         })
         .await?;
-        Ok(Self { db, config, clock, turn: Arc::default() })
+        Ok(Self { db, config, clock, turn: Arc::default(), doubts: Doubts::default() })
     }
 
     /// Closes the connections, once what runs has ended.
@@ -122,7 +125,12 @@ async fn purge(
 impl ProductStore for MongoProductStore {
     async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
         let (db, footprint, now) = (self.db.clone(), footprint.clone(), self.clock.now());
-        self.reading("load products", async move { load::read(&db, &footprint, now).await }).await
+        let doubts = self.doubts.clone();
+        self.reading("load products", async move {
+            doubts.settle(&db).await?;
+            load::read(&db, &footprint, now).await
+        })
+        .await
     }
 
     async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
@@ -132,14 +140,22 @@ impl ProductStore for MongoProductStore {
         let turn = turn
             .await
             .map_err(|late| StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(late))?;
-        let (db, config) = (self.db.clone(), self.config.clone());
+        let (db, config, doubts) = (self.db.clone(), self.config.clone(), self.doubts.clone());
         let done = tokio::spawn(async move {
             // The turn ends with the patience: a commit that is never answered stands in no other's way.
             let _turn = turn;
-            in_a_task(OPERATION, config.patience, StoreErrorKind::Unknown, async move {
-                commit::run(&db, parts, config.commit_patience).await
+            let session = Arc::new(OnceLock::new());
+            let begun = session.clone();
+            let done = in_a_task(OPERATION, config.patience, StoreErrorKind::Unknown, async move {
+                commit::run(&db, parts, config.commit_patience, &begun).await
             })
-            .await
+            .await;
+            if done.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unknown)
+                && let Some(session) = session.get()
+            {
+                doubts.add(session);
+            }
+            done
         });
         done.await.unwrap_or_else(|e| Err(StoreError::new(StoreErrorKind::Unknown, OPERATION).with_source(e)))
     }

@@ -11,6 +11,8 @@ pub(super) const PRODUCTS: &str = "products";
 pub(super) const RESERVATIONS: &str = "reservations";
 pub(super) const ADJUSTMENTS: &str = "adjustments";
 pub(super) const RECORDS: &str = "idempotency_records";
+/// One document, written only to wait for what was written before it.
+pub(super) const BARRIER: &str = "barrier";
 
 const NAMESPACE_EXISTS: i32 = 48;
 
@@ -130,5 +132,6 @@ fn collections() -> Vec<(&'static str, Document, Vec<IndexModel>)> {
         // The key is the product, then the id: its own index lists a product's adjustments.
         (ADJUSTMENTS, doc! { "$jsonSchema": adjustment }, vec![]),
         (RECORDS, doc! { "$jsonSchema": record }, vec![index("by_time", doc! { "at": 1 }, None)]),
+        (BARRIER, doc! {}, vec![]),
     ]
 }
