@@ -40,16 +40,18 @@ impl OrderService {
     /// Starts the service with its workers (decisions, settling, recovery, housekeeping) on the current tokio runtime.
     /// They end with [`shutdown`](Self::shutdown), or when the last clone of the service is dropped.
     ///
-    /// The settings are taken as they are: ask [`OrderServiceConfig::validate`] before.
-    ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, and with settings that [`OrderServiceConfig::validate`] refuses: what comes from a user is to
+    /// be asked about first.
     pub fn start(
         store: Arc<dyn OrderStore>,
         catalog: Arc<dyn ProductCatalog>,
         clock: Arc<dyn Clock>,
         config: OrderServiceConfig,
     ) -> Self {
+        if let Err(error) = config.validate() {
+            panic!("an order service cannot work with its settings: {error}");
+        }
         let (entered, flows) = mpsc::channel(1);
         let core = Arc::new(Core::new(store, catalog, clock, config, entered));
         let workers = Arc::new(Workers::spawn(&core, flows));

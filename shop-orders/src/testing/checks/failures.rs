@@ -213,7 +213,8 @@ pub async fn row_12_unreachable_products_leave_nothing(factory: &dyn OrderStoreF
 
 /// Products that are known to be out of reach are not waited for: the answer comes at once, and nothing is held.
 pub async fn row_12_products_known_to_be_out_of_reach_are_not_asked_again(factory: &dyn OrderStoreFactory) {
-    let patient = OrderServiceConfig { place_deadline: Duration::from_secs(3_600), ..by_hand() };
+    let hour = Duration::from_secs(3_600);
+    let patient = OrderServiceConfig { place_deadline: hour, grace: 2 * hour, ..by_hand() };
     let shop = Shop::open_with(factory, patient).await;
     let product = shop.product("A", "1 EUR", 10).await;
     let order = shop.place(&[(product, 1)]).await;
