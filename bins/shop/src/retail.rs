@@ -13,7 +13,7 @@ use shop_products::Sku;
 /// The columns that make a CSV file one of this format.
 pub const HEADER: &str = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
 
-/// A row as it stands in the file.
+/// What is read of a row; the time of a sale and the country are not replayed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RawRow {
@@ -21,8 +21,6 @@ struct RawRow {
     stock_code: String,
     description: String,
     quantity: String,
-    #[allow(dead_code, reason = "part of the format; the time of a sale is not replayed")]
-    invoice_date: String,
     unit_price: String,
     #[serde(rename = "CustomerID")]
     customer_id: String,
