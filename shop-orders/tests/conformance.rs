@@ -48,6 +48,34 @@ mod sqlite {
     shop_orders::order_store_suite!(Sqlite);
 }
 
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::*;
+    use shop_core::postgres::{PgConfig, TestDatabase};
+    use shop_orders::store::postgres::PgOrderStore;
+
+    struct Postgres;
+
+    #[async_trait]
+    impl OrderStoreFactory for Postgres {
+        async fn fresh(&self, clock: Arc<dyn Clock>) -> FreshStore {
+            let database = TestDatabase::create().await;
+            // Many checks run at once, and a server has only so many connections.
+            let config = || PgConfig { connections: 4, ..PgConfig::default() };
+            let url = database.url();
+            let open = || async {
+                let store = PgOrderStore::connect_with(&url, config()).await;
+                store.expect("connect").with_clock(clock.clone())
+            };
+            // Two instances as two machines have them: each its own pool.
+            let (store, other) = (open().await, open().await);
+            FreshStore { store: Arc::new(store), other: Arc::new(other), guard: Box::new(database) }
+        }
+    }
+
+    shop_orders::order_store_suite!(Postgres);
+}
+
 /// Runs a check on a broken store in a task of its own, where its panic is the proof that it can fail.
 macro_rules! caught {
     ($($test:ident: $breakage:ident by $check:ident;)*) => {

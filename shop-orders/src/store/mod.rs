@@ -12,7 +12,11 @@ use shop_products::{ReservationId, Settlement};
 
 use crate::{Decision, Event, NewEvent, Order, OrderId, OrderStatus};
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod body;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

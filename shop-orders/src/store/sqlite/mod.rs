@@ -11,7 +11,6 @@ use sqlx::Row as _;
 use super::{ChangeSet, Footprint, OpenSettlement, OrderKey, OrderQuery, OrderStore, Snapshot};
 use crate::{Event, Order, OrderId};
 
-mod body;
 mod read;
 mod row;
 mod schema;

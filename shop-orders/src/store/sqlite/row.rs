@@ -6,8 +6,8 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::body::Body;
 use crate::store::OpenSettlement;
+use crate::store::body::Body;
 use crate::{Decision, Event, EventType, Order, OrderId, OrderStatus, Outcome};
 
 pub(super) fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

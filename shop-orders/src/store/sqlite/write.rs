@@ -6,9 +6,9 @@ use shop_core::{StoreError, StoreErrorKind, StoreResult, Timestamp};
 use uuid::Uuid;
 use uuid::fmt::Simple;
 
-use super::body::Body;
 use super::row::{event_code, status_code};
 use crate::store::ChangeSet;
+use crate::store::body::Body;
 use crate::{Order, OrderId, Outcome};
 
 /// A commit is one `INSERT` into this view, which costs the driver one hop whatever it writes: its trigger runs all
