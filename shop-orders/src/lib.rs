@@ -56,6 +56,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `sqlite` | the SQLite store |
+//! | `postgres` | the PostgreSQL store |
 //! | `http` | the HTTP API as a tower service, with its OpenAPI document |
 //! | `testing` | the conformance suite of the storage port, and stores that break it |
 
