@@ -82,7 +82,7 @@ async fn assert_last_answer(client: &mut Wire, round: usize) {
 #[tokio::test]
 async fn a_request_sent_just_before_the_end_is_answered_by_workers() {
     let upstream = Upstream::echo().await;
-    for round in 0..100 {
+    for round in 0..25 {
         let (_, handle) = workers(upstream.addr, 1 + round % 2);
         let listen = handle.local_addrs()[0];
         let mut old = Wire::connect(listen).await;
@@ -102,7 +102,7 @@ async fn a_request_sent_just_before_the_end_is_answered_by_workers() {
 #[tokio::test]
 async fn a_request_sent_just_before_the_end_is_answered() {
     let upstream = Upstream::echo().await;
-    for round in 0..100 {
+    for round in 0..25 {
         let mut running = Running::start(config_for(upstream.addr)).await;
         let mut old = running.client().await;
         assert_eq!(old.get("/").await.status(), 200);
@@ -132,7 +132,7 @@ async fn an_answer_made_at_once_says_that_it_is_the_last() {
 async fn a_head_that_is_half_there_is_waited_for() {
     let upstream = Upstream::echo().await;
     let (begun, rest) = REQUEST.split_at(20);
-    for round in 0..20 {
+    for round in 0..10 {
         let (_, handle) = workers(upstream.addr, 1);
         let listen = handle.local_addrs()[0];
         let mut old = Wire::connect(listen).await;
