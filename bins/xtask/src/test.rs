@@ -7,6 +7,7 @@ use clap::Args;
 use crate::python::apt_install;
 use crate::run::{Result, cargo, succeeds};
 use crate::schemathesis;
+use crate::servers::Servers;
 
 /// What to leave out.
 #[derive(Args)]
@@ -22,7 +23,11 @@ pub(crate) fn run(options: &Options) -> Result {
     if !succeeds(Command::new("curl").arg("--version")) {
         apt_install(&["curl"])?;
     }
-    crate::run::run(&mut cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]))?;
+    // Also when the tests fail, they end with this.
+    let servers = Servers::start()?;
+    let mut tests = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    crate::run::run(tests.envs(servers.exports().iter().map(|(name, value)| (name, value))))?;
+    drop(servers);
     if options.rust_only {
         eprintln!(
             "xtask: the running services were not checked against their OpenAPI documents (--rust-only)"
