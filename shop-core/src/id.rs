@@ -14,7 +14,7 @@ macro_rules! define_id {
         impl $name {
             /// A new id, UUIDv7: ids made later sort later.
             pub fn generate() -> Self {
-                Self($crate::id::Uuid::now_v7())
+                Self($crate::chance::id())
             }
         }
 

@@ -35,6 +35,7 @@ pub mod process;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+pub mod chance;
 mod combiner;
 mod error;
 pub mod id;

@@ -114,15 +114,8 @@ impl Backoff {
     /// The wait after so many failures (from 0).
     pub fn wait(&self, failures: u32) -> Duration {
         let full = self.first.saturating_mul(1 << failures.min(20)).min(self.most);
-        full.mul_f64(0.5 + 0.5 * random_unit())
+        full.mul_f64(0.5 + 0.5 * shop_core::chance::unit())
     }
-}
-
-/// A random number from 0 to 1, good enough to spread retries.
-pub(crate) fn random_unit() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(0_u8) >> 11;
-    random as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use shop_core::{Clock, StoreError, StoreErrorKind, StoreResult};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::config::random_unit;
 use crate::ledger::{Command, Decided, Ledger};
 use crate::store::{ChangeSet, Footprint, Snapshot};
 use crate::{Backoff, Decision, OrderError, OrderStore, Outcome};
@@ -124,7 +123,7 @@ impl Decider {
     fn first_number(&self, free: u64, lost: u32) -> u64 {
         let mut presumption = self.presumption.lock().unwrap_or_else(PoisonError::into_inner);
         if lost >= RACES_FOR_NUMBERS {
-            let more = (random_unit() * LEAP as f64) as u64;
+            let more = (shop_core::chance::unit() * LEAP as f64) as u64;
             presumption.is_own_range = true;
             presumption.next_number = Some(free + LEAP + more);
         }

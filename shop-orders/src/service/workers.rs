@@ -70,6 +70,8 @@ async fn settling(core: Arc<Core>, mut stopped: watch::Receiver<bool>) {
         // Woken by a commit; and now and then all the same, for what a crashed instance left.
         let work = async {
             tokio::select! {
+                // In this order, so that a simulation can be repeated.
+                biased;
                 () = core.settlements.notified() => tokio::time::sleep(config.settle_interval).await,
                 () = tokio::time::sleep(config.recovery_interval) => {}
             }

@@ -1,5 +1,3 @@
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -195,8 +193,7 @@ fn footprint_of(jobs: &[Job]) -> Footprint {
 /// 1 ms, 2 ms, 4 ms… to 64 ms, less up to half of it by chance, so that two instances part.
 fn backoff(attempt: u32) -> Duration {
     let full = Duration::from_millis(1 << (attempt - 1).min(6));
-    let chance = RandomState::new().build_hasher().finish() % 512;
-    full - full.mul_f64(chance as f64 / 1_024.0)
+    full - full.mul_f64(shop_core::chance::unit() / 2.0)
 }
 
 #[derive(Debug, Default)]
