@@ -13,7 +13,7 @@ struct Flags {
     /// Where the API is.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Where the data is: memory: or sqlite:PATH.
+    /// Where the data is: memory:, sqlite:PATH or postgres://….
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Where the products service is.

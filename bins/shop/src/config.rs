@@ -67,7 +67,7 @@ pub struct AdminConfig {
 pub struct ProductsConfig {
     /// Where the API is. Default 127.0.0.1:8082.
     pub listen: SocketAddr,
-    /// `memory:` or `sqlite:PATH`. Default `sqlite:shop-data/products.db`.
+    /// `memory:`, `sqlite:PATH` or `mongodb://…`. Default `sqlite:shop-data/products.db`.
     pub store: StoreUrl,
     /// The most products that stock checks answer from memory. Default 200,000.
     pub view_capacity: usize,
@@ -95,7 +95,7 @@ impl Default for ProductsConfig {
 pub struct OrdersConfig {
     /// Where the API is. Default 127.0.0.1:8081.
     pub listen: SocketAddr,
-    /// `memory:` or `sqlite:PATH`. Default `sqlite:shop-data/orders.db`.
+    /// `memory:`, `sqlite:PATH` or `postgres://…`. Default `sqlite:shop-data/orders.db`.
     pub store: StoreUrl,
     /// Where products answer. Default `http://127.0.0.1:8082`; `shop up` asks them in process.
     pub products_url: String,
@@ -155,6 +155,11 @@ impl ShopConfig {
         if let Err(error) = shop_products::client::RestCatalog::builder(&self.orders.products_url).build() {
             found.push(Violation::new("orders.products_url", error.to_string()));
         }
+        let refused = [
+            ("orders.store", self.orders.store.refused_for_orders()),
+            ("products.store", self.products.store.refused_for_products()),
+        ];
+        found.extend(refused.iter().filter_map(|(key, why)| Some(Violation::new(*key, (*why)?))));
         if self.orders.place_deadline.0.is_zero() {
             found.push(Violation::new("orders.place_deadline", "must be more than 0"));
         }

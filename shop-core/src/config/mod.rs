@@ -56,5 +56,5 @@ pub use self::error::{ConfigError, ConfigErrors};
 pub use self::explain::{Explained, Explanation};
 pub use self::loader::{Loaded, Loader, Violation};
 pub use self::origin::Origin;
-pub use self::secret::Secret;
+pub use self::secret::{Secret, redact_url};
 pub use crate::size::ByteSize;

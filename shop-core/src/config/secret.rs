@@ -86,8 +86,8 @@ pub(super) fn resolve(text: &str, variables: &[(String, String)]) -> Option<Resu
     })
 }
 
-/// A text without the password of a URL in it.
-pub(super) fn redact_url(text: &str) -> Option<String> {
+/// A URL without its password; `None` if the text is no URL with a password.
+pub fn redact_url(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let (user, _) = authority.rsplit_once('@')?;

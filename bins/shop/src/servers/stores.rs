@@ -3,27 +3,42 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+#[cfg(any(feature = "mongodb", feature = "postgres"))]
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use shop_core::Clock;
+use shop_core::config::redact_url;
 use shop_core::process::Failure;
 use shop_core::sqlite::SqliteConfig;
+#[cfg(any(feature = "mongodb", feature = "postgres"))]
+use shop_core::{StoreErrorKind, StoreResult};
 use shop_orders::OrderStore;
 use shop_orders::store::memory::MemoryOrderStore;
+#[cfg(feature = "postgres")]
+use shop_orders::store::postgres::PgOrderStore;
 use shop_orders::store::sqlite::SqliteOrderStore;
 use shop_products::ProductStore;
 use shop_products::store::memory::MemoryProductStore;
+#[cfg(feature = "mongodb")]
+use shop_products::store::mongodb::{MongoConfig, MongoProductStore};
 use shop_products::store::sqlite::SqliteProductStore;
 
-/// Where a service keeps its data: `memory:` or `sqlite:PATH`.
+/// How long a database that cannot be reached is waited for at the start.
+#[cfg(any(feature = "mongodb", feature = "postgres"))]
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a service keeps its data: `memory:`, `sqlite:PATH`, `postgres://…` or `mongodb://…`. Shown without its password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StoreUrl(Kind);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Kind {
     Memory,
     Sqlite(PathBuf),
+    Postgres(String),
+    Mongodb(String),
 }
 
 /// Closes a store once nothing uses it any more: a SQLite file is then whole by itself.
@@ -35,7 +50,19 @@ impl StoreUrl {
         Self(Kind::Sqlite(path.to_owned()))
     }
 
-    /// Opens it for products; a new SQLite file and its folder are made.
+    /// Why products cannot be kept there.
+    pub(crate) fn refused_for_products(&self) -> Option<&'static str> {
+        let is_postgres = matches!(self.0, Kind::Postgres(_));
+        is_postgres.then_some("products are kept in memory:, sqlite:PATH or mongodb://…")
+    }
+
+    /// Why orders cannot be kept there.
+    pub(crate) fn refused_for_orders(&self) -> Option<&'static str> {
+        let is_mongodb = matches!(self.0, Kind::Mongodb(_));
+        is_mongodb.then_some("orders are kept in memory:, sqlite:PATH or postgres://…")
+    }
+
+    /// Opens it for products; a new SQLite file and its folder are made. A database that cannot be reached is waited for.
     pub(super) async fn products(
         &self,
         clock: Arc<dyn Clock>,
@@ -49,10 +76,18 @@ impl StoreUrl {
                 let store = Arc::new(store.map_err(|error| self.fault(&error))?);
                 Ok((store.clone(), Box::pin(async move { store.close().await })))
             }
+            #[cfg(feature = "mongodb")]
+            Kind::Mongodb(url) => {
+                let config = MongoConfig::default();
+                let connect = || MongoProductStore::connect_with(url, config.clone(), clock.clone());
+                let store = Arc::new(self.reached(connect).await?);
+                Ok((store.clone(), Box::pin(async move { store.close().await })))
+            }
+            _ => Err(self.unusable(self.refused_for_products())),
         }
     }
 
-    /// Opens it for orders; a new SQLite file and its folder are made.
+    /// Opens it for orders; a new SQLite file and its folder are made. A database that cannot be reached is waited for.
     pub(super) async fn orders(
         &self,
         clock: Arc<dyn Clock>,
@@ -66,7 +101,35 @@ impl StoreUrl {
                 let store = Arc::new(store.map_err(|error| self.fault(&error))?);
                 Ok((store.clone(), Box::pin(async move { store.close().await })))
             }
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(url) => {
+                let store = Arc::new(self.reached(|| PgOrderStore::connect(url)).await?);
+                Ok((store.clone(), Box::pin(async move { store.close().await })))
+            }
+            _ => Err(self.unusable(self.refused_for_orders())),
         }
+    }
+
+    /// Connects, again and again while nobody answers: databases and services are often started together.
+    #[cfg(any(feature = "mongodb", feature = "postgres"))]
+    async fn reached<S>(&self, connect: impl AsyncFn() -> StoreResult<S>) -> Result<S, Failure> {
+        let since = Instant::now();
+        loop {
+            let error = match connect().await {
+                Ok(store) => return Ok(store),
+                Err(error) => error,
+            };
+            if error.kind() != StoreErrorKind::Unavailable || since.elapsed() >= PATIENCE {
+                return Err(self.fault(&error));
+            }
+            tracing::warn!(store = %self, error = %error.chain(), "the store cannot be reached yet; trying again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// The configuration's check has said so before.
+    fn unusable(&self, why: Option<&str>) -> Failure {
+        Failure::Config(format!("{self}: {}", why.unwrap_or("this build has no such store")))
     }
 
     /// Why it cannot be opened; an adapter need not say which store it is.
@@ -97,10 +160,20 @@ impl FromStr for StoreUrl {
                     Ok(Self::sqlite(Path::new(path)))
                 }
             }
+            "postgres" | "postgresql" if cfg!(feature = "postgres") => Ok(Self(Kind::Postgres(text.into()))),
+            "mongodb" | "mongodb+srv" if cfg!(feature = "mongodb") => Ok(Self(Kind::Mongodb(text.into()))),
             // The rest of the URL may hold a password.
-            _ => Err(format!("this build has no store for {scheme}: URLs; it has memory: and sqlite:PATH")),
+            "postgres" | "postgresql" => Err(absent(scheme, "postgres")),
+            "mongodb" | "mongodb+srv" => Err(absent(scheme, "mongodb")),
+            _ => Err(format!(
+                "there is no store for {scheme}: URLs; there are memory:, sqlite:PATH, postgres:// and mongodb://"
+            )),
         }
     }
+}
+
+fn absent(scheme: &str, feature: &str) -> String {
+    format!("this build has no store for {scheme}: URLs; build it with `--features {feature}`, or full")
 }
 
 impl fmt::Display for StoreUrl {
@@ -108,7 +181,16 @@ impl fmt::Display for StoreUrl {
         match &self.0 {
             Kind::Memory => f.write_str("memory:"),
             Kind::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Kind::Postgres(url) | Kind::Mongodb(url) => {
+                f.write_str(redact_url(url).as_deref().unwrap_or(url))
+            }
         }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", StoreUrl(self.clone()))
     }
 }
 
