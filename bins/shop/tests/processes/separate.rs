@@ -11,14 +11,14 @@ use crate::support::process::{self, Process};
 use crate::support::shop::address_in;
 
 /// A server of its own.
-struct Server {
-    process: Process,
-    address: String,
+pub(super) struct Server {
+    pub(super) process: Process,
+    pub(super) address: String,
     admin: String,
 }
 
 impl Server {
-    fn start(name: &str, arguments: &[&str], listen: &str) -> Self {
+    pub(super) fn start(name: &str, arguments: &[&str], listen: &str) -> Self {
         let mut command = process::server(&format!("shop-{name}"));
         command.args(["--listen", listen, "--admin-listen", "127.0.0.1:0"]).args(arguments);
         let mut process = Process::spawn(command.env("SHOP__ORDERS__PLACE_DEADLINE", "1s"));
@@ -28,7 +28,7 @@ impl Server {
         Self { process, address: address_in(&ready, name), admin: address_in(&ready, "admin") }
     }
 
-    fn port(&self) -> &str {
+    pub(super) fn port(&self) -> &str {
         self.address.strip_prefix("http://").unwrap()
     }
 }
@@ -56,7 +56,8 @@ impl Servers {
     }
 }
 
-fn gateway(dir: &TempDir, orders: &str, products: &str, more: &str) -> Server {
+/// A gateway in front of these: addresses, several separated by `", "`.
+pub(super) fn gateway(dir: &TempDir, orders: &str, products: &str, more: &str) -> Server {
     let file = dir.path().join("gateway.toml");
     let text = format!(
         "[upstreams.orders]\nendpoints = [\"{orders}\"]\n{more}\n[upstreams.products]\nendpoints = [\"{products}\"]\n"

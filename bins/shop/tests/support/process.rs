@@ -43,6 +43,9 @@ pub(crate) fn server(name: &str) -> Command {
                 "-p",
                 "shop-gateway-server",
             ]);
+            if cfg!(all(feature = "mongodb", feature = "postgres")) {
+                build.args(["--features", "shop-orders-server/full,shop-products-server/full"]);
+            }
             if bin.ends_with("release") {
                 build.arg("--release");
             }
