@@ -56,7 +56,7 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
     let name = file.display();
     for (text, variables, expected) in [
         (
-            "[orders]\nstroe = \"memory:\"\nstore = \"postgres://u:hunter2@h/db\"\ngrace = 5\n\n[gateway.limits]\nmax_body = \"lots\"\n",
+            "[orders]\nstroe = \"memory:\"\nstore = \"mysql://u:hunter2@h/db\"\ngrace = 5\n\n[gateway.limits]\nmax_body = \"lots\"\n",
             &[("SHOP__ORDERS__PLACE_DEADLINE", "soon"), ("SHOP__ORDERS__STOER", "x")][..],
             &[
                 "{}:2: orders.stroe: unknown key",
@@ -77,6 +77,12 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
                 "{}:6: routes.0.upstream: ",
                 "{}:8: log.level: \"loud\" is not a level",
             ],
+        ),
+        (
+            // What a store of the other service is, or what this build has not.
+            "[orders]\nstore = \"mongodb://u:hunter2@h/db\"\n[products]\nstore = \"postgres://u:hunter2@h/db\"\n",
+            &[],
+            &["{}:2: orders.store: ", "{}:4: products.store: "],
         ),
         ("[orders\n", &[], &["{}:1: "]),
         (
