@@ -8,6 +8,7 @@ mod schemathesis;
 mod server;
 pub mod servers;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum Task {
     Test(test::Options),
     /// Only the database servers of the tests: prints what to export, and keeps them until Ctrl-C.
     Servers,
+    /// Separate servers over PostgreSQL and MongoDB, killed and stopped under load; then the sums are checked.
+    Torture(torture::Options),
     /// Only the check of the running services against their OpenAPI documents.
     Schemathesis,
     /// The names of the runnable examples, one a line.
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Servers => servers::keep(),
+        Task::Torture(options) => torture::run(&options),
         Task::Schemathesis => schemathesis::run(),
         Task::Examples => examples(),
     };

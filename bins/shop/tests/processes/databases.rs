@@ -6,8 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use shop_core::postgres::TestDatabase;
 
-use crate::separate::{Server, gateway};
+use crate::separate::gateway;
 use crate::support::client::{Client, lines_of, path};
+use crate::support::server::Server;
 
 /// Buyers at once, each of one unit of each of two products.
 const BUYERS: usize = 60;

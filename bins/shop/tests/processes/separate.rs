@@ -7,31 +7,7 @@ use tokio::net::TcpListener;
 use crate::logs::{accesses, events};
 use crate::support::client::{Client, lines_of, path};
 use crate::support::eventually;
-use crate::support::process::{self, Process};
-use crate::support::shop::address_in;
-
-/// A server of its own.
-pub(super) struct Server {
-    pub(super) process: Process,
-    pub(super) address: String,
-    admin: String,
-}
-
-impl Server {
-    pub(super) fn start(name: &str, arguments: &[&str], listen: &str) -> Self {
-        let mut command = process::server(&format!("shop-{name}"));
-        command.args(["--listen", listen, "--admin-listen", "127.0.0.1:0"]).args(arguments);
-        let mut process = Process::spawn(command.env("SHOP__ORDERS__PLACE_DEADLINE", "1s"));
-        let ready = process.until("ready", |out| {
-            out.lines().find(|line| line.contains("ready: ") && line.ends_with('}')).map(str::to_owned)
-        });
-        Self { process, address: address_in(&ready, name), admin: address_in(&ready, "admin") }
-    }
-
-    pub(super) fn port(&self) -> &str {
-        self.address.strip_prefix("http://").unwrap()
-    }
-}
+use crate::support::server::Server;
 
 struct Servers {
     products: Server,

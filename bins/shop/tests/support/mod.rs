@@ -2,8 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod client;
+pub(crate) mod load;
 pub(crate) mod process;
+pub(crate) mod server;
 pub(crate) mod shop;
+pub(crate) mod sums;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

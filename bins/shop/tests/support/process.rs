@@ -30,7 +30,7 @@ pub(crate) fn server(name: &str) -> Command {
         }
         let fresh = |server: &&str| {
             let made = bin.join(server).metadata().and_then(|file| file.modified());
-            made.is_ok_and(|made| made >= newest)
+            made.is_ok_and(|made| made >= newest) && has_stores(&bin.join(server))
         };
         if !["shop-orders", "shop-products", "shop-gateway"].iter().all(fresh) {
             let mut build = Command::new(env!("CARGO"));
@@ -53,6 +53,19 @@ pub(crate) fn server(name: &str) -> Command {
         }
     });
     command(&bin.join(name))
+}
+
+/// Whether a server that is there was built with the stores that the tests are.
+fn has_stores(server: &Path) -> bool {
+    let name = server.file_name().unwrap();
+    let store = match name.to_str().unwrap() {
+        "shop-orders" => "postgres://localhost/shop",
+        "shop-products" => "mongodb://localhost/shop",
+        _ => return true,
+    };
+    let checked = command(server).args(["--check", "--store", store]).output();
+    !cfg!(all(feature = "mongodb", feature = "postgres"))
+        || checked.is_ok_and(|checked| checked.status.success())
 }
 
 fn newest_source(folder: &Path, newest: &mut SystemTime) {
@@ -134,6 +147,20 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) {
+        let since = Instant::now();
+        while self.is_running() {
+            assert!(since.elapsed() < PATIENCE, "it does not end: {}", self.said());
+            self.out.wait(Duration::from_millis(10));
+        }
+    }
+
+    /// All that it has said so far.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.out.text(), self.err.text())
+    }
+
     /// Waits for its end, and takes all that it said.
     pub(crate) fn ended(mut self) -> Ended {
         let since = Instant::now();
@@ -141,8 +168,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            let said = || format!("{}{}", self.out.text(), self.err.text());
-            assert!(since.elapsed() < PATIENCE, "it does not end: {}", said());
+            assert!(since.elapsed() < PATIENCE, "it does not end: {}", self.said());
             self.out.wait(Duration::from_millis(10));
         };
         self.out.finish();

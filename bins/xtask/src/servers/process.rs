@@ -81,6 +81,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            // Its id may be another's by now.
+            return;
+        }
         let _ = Command::new("sh")
             .args(["-c", &format!("kill -CONT {0}; kill -{1} {0}", self.child.id(), self.quit)])
             .stderr(Stdio::null())
