@@ -206,6 +206,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a machine of its own for minutes: cargo xtask torture"]
 async fn servers_and_databases_that_are_killed_and_stopped_keep_what_was_acknowledged() {
     let (seconds, seed) = (number("SHOP_TORTURE_SECONDS", 45), number("SHOP_TORTURE_SEED", 0));
     let mut world = World::start();

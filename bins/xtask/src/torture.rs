@@ -23,7 +23,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result {
     let release: &[&str] = if options.debug { &[] } else { &["--release"] };
     let mut command = cargo(&["test", "--package", "shop", "--features", "full", "--test", "torture"]);
-    command.args(release).args(["--", "--nocapture"]);
+    command.args(release).args(["--", "--ignored", "--nocapture"]);
     command
         .env("SHOP_TORTURE_SECONDS", options.seconds.to_string())
         .env("SHOP_TORTURE_SEED", options.seed.to_string())

@@ -9,7 +9,7 @@ mod protocol;
 mod state;
 
 use protocol::{Protocol, SOUND_AFTER_RECOVERY, Variant};
-use stateright::{Checker as _, Model as _};
+use stateright::{Checker as _, Expectation, Model as _};
 
 fn explore(variant: Variant, stock: u8) -> impl stateright::Checker<Protocol> {
     Protocol { variant, stock }.checker().spawn_bfs().join()
@@ -37,30 +37,39 @@ fn forgetting_released_reservations_is_sound() {
     }
 }
 
+/// Ways to states that must never be. What is only to be met sometimes is a discovery as well.
+fn faults(variant: Variant, stock: u8) -> Vec<Vec<protocol::Action>> {
+    let checker = explore(variant, stock);
+    let never = |name: &'static str| checker.model().property(name).expectation == Expectation::Always;
+    let found = checker.discoveries().into_iter().filter(|(name, _)| never(name));
+    found.map(|(_, path)| path.into_actions()).collect()
+}
+
 #[test]
 fn products_that_release_by_their_own_clock_are_caught() {
     for stock in [1, 2] {
-        let checker = explore(Variant::ReleasesByClock, stock);
-        let found = checker.discoveries();
+        let found = faults(Variant::ReleasesByClock, stock);
         assert!(!found.is_empty());
-        let path = found.into_values().next().unwrap();
-        assert!(
-            path.into_actions().iter().any(|action| matches!(action, protocol::Action::ClockReleases(_)))
-        );
+        for path in found {
+            assert!(
+                path.iter().any(|action| matches!(action, protocol::Action::ClockReleases(_))),
+                "{path:?}"
+            );
+        }
     }
 }
 
 #[test]
 fn recovery_that_releases_before_it_has_written_the_expired_row_is_caught() {
     for stock in [1, 2] {
-        assert!(!explore(Variant::NoExpiredRow, stock).discoveries().is_empty());
+        assert!(!faults(Variant::NoExpiredRow, stock).is_empty());
     }
 }
 
 #[test]
 fn a_placed_row_written_in_spite_of_the_expired_row_is_caught() {
     for stock in [1, 2] {
-        assert!(!explore(Variant::DecidesBlindly, stock).discoveries().is_empty());
+        assert!(!faults(Variant::DecidesBlindly, stock).is_empty());
     }
 }
 
