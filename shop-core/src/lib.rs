@@ -21,6 +21,7 @@
 //! | `openapi` | OpenAPI 3.1 documents and an offline page |
 //! | `sqlite` | connection set-up for the SQLite stores |
 //! | `postgres` | connection set-up for the PostgreSQL stores |
+//! | `testing` | chance from a seed, and a PostgreSQL database for a test |
 
 #[cfg(feature = "config")]
 pub mod config;
@@ -43,10 +44,11 @@ pub mod idempotency;
 mod money;
 pub mod page;
 pub mod problem;
-#[cfg(any(feature = "http", feature = "log"))]
-mod random;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod schema;
 #[cfg(any(feature = "config", feature = "log"))]
 mod size;
+pub mod task;
 mod time;
 
 pub use combiner::{Batch, Combiner, CombinerConfig, CombinerGone};

@@ -79,16 +79,8 @@ async fn a_shop_that_is_killed_keeps_what_it_acknowledged() {
     let orders = all_orders(&client).await;
     let found = check(&client, &known, &[ON_HAND; SKUS], &orders).await;
     println!(
-        "{KILLS} kills in {killed_in:.1?}, slowest start {slowest:.0?}, {} answers ({} lost): {} orders acknowledged, {found} of {} \
-         unknown ones placed, {} refused, {} replayed, {} edited, {} deleted; nothing held {settled_in:.1?} after the load",
-        load.answers.load(Ordering::Relaxed),
-        known.lost_answers,
-        known.placed.len(),
-        known.unknown.len(),
-        known.refused,
-        known.replayed,
-        known.edits,
-        known.deleted,
+        "{KILLS} kills in {killed_in:.1?}, slowest start {slowest:.0?}, {}; nothing held {settled_in:.1?} after the load",
+        load.tally(&known, found),
     );
     assert!(known.placed.len() > 200 && known.lost_answers > 50, "it was no load");
     assert!(known.edits > 50 && known.deleted > 20, "it was no load");

@@ -256,17 +256,9 @@ async fn servers_and_databases_that_are_killed_and_stopped_keep_what_was_acknowl
         service.has_not_panicked();
     }
     println!(
-        "seed {seed}, {harmed_in:.1?}: {done:?}; {} answers ({} lost): {} orders acknowledged, {found} of {} unknown ones placed, \
-         {} refused, {} replayed, {} edited, {} deleted; lost 0, doubled 0, oversold 0; all known {known_in:.1?} after the load, \
+        "seed {seed}, {harmed_in:.1?}: {done:?}; {}; lost 0, doubled 0, oversold 0; all known {known_in:.1?} after the load, \
          converged in {converged_in:.1?}",
-        load.answers.load(Ordering::Relaxed),
-        known.lost_answers,
-        known.placed.len(),
-        known.unknown.len(),
-        known.refused,
-        known.replayed,
-        known.edits,
-        known.deleted,
+        load.tally(&known, found),
     );
     assert!(known.placed.len() > 100 && known.refused > 0, "it was no load");
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::connection::Connection;
 use super::trace::TraceContext;
-use crate::random;
+use crate::chance;
 
 pub(crate) static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,7 +30,7 @@ impl RequestId {
     /// A new id.
     pub fn generate() -> Self {
         let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
-        let text = random::uuid_v7().hyphenated().encode_lower(&mut buffer);
+        let text = chance::id_of_now().hyphenated().encode_lower(&mut buffer);
         let value = Bytes::copy_from_slice(text.as_bytes());
         Self(HeaderValue::from_maybe_shared(value).expect("hexadecimal digits and dashes"))
     }

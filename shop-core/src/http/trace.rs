@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::random;
+use crate::chance;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -59,10 +59,10 @@ pub struct TraceContext {
 impl TraceContext {
     /// A new trace that starts here.
     pub fn start() -> Self {
-        let id = u128::from(random::next()) << 64 | u128::from(random::next() | 1);
+        let id = u128::from(chance::next()) << 64 | u128::from(chance::next() | 1);
         Self {
             trace_id: TraceId(id),
-            span_id: SpanId(random::next().max(1)),
+            span_id: SpanId(chance::next().max(1)),
             parent_id: None,
             flags: 1,
             state: None,
@@ -80,7 +80,7 @@ impl TraceContext {
         };
         Self {
             trace_id: TraceId(trace_id),
-            span_id: SpanId(random::next().max(1)),
+            span_id: SpanId(chance::next().max(1)),
             parent_id: Some(SpanId(parent_id)),
             flags,
             state: tracestate(headers),

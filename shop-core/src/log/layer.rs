@@ -11,7 +11,7 @@ use tracing_subscriber::layer::Context;
 
 use super::encode::{Common, Encoder, Surroundings};
 use super::output::Output;
-use crate::{Clock, SystemClock, Timestamp, random};
+use crate::{Clock, SystemClock, Timestamp, chance};
 
 thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::default();
@@ -43,7 +43,7 @@ impl Shared {
     fn write(&self, encoder: &mut Encoder, event: &Event<'_>) {
         let mut around = Surroundings {
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
-            id: random::uuid_v7(),
+            id: chance::id_of_now(),
             ..Surroundings::default()
         };
         let at = SystemClock.now();
@@ -83,7 +83,7 @@ impl Shared {
             "logger_name": "shop_core::log", "log.level": "warn", "ecs": {"version": "8.11.0"},
             "service": {"name": service, "version": version, "node": {"name": host}},
             "event": {
-                "id": random::uuid_v7().to_string(), "sequence": self.sequence.fetch_add(1, Ordering::Relaxed),
+                "id": chance::id_of_now().to_string(), "sequence": self.sequence.fetch_add(1, Ordering::Relaxed),
                 "action": "log.dropped",
             },
             "shop": {"dropped": dropped, "dropped_total": total},

@@ -10,6 +10,7 @@ use super::lease::{Lease, Losses};
 use super::schema::migrate;
 use super::server::refuse_lossy;
 use super::{PgConfig, Query, Schema};
+use crate::task::in_a_task;
 use crate::{StoreError, StoreErrorKind, StoreResult};
 
 /// A pool of connections to a database. Clones share it.
@@ -226,14 +227,4 @@ async fn simply(connection: &mut PgConnection, sql: &'static str) -> Result<(), 
 
 fn too_late(operation: &'static str, kind: StoreErrorKind) -> StoreError {
     StoreError::new(kind, operation).with_source("the server did not answer in time")
-}
-
-/// A task of its own: what was begun is ended, even if the caller goes away.
-async fn in_a_task<T: Send + 'static>(
-    operation: &'static str,
-    work: impl Future<Output = StoreResult<T>> + Send + 'static,
-) -> StoreResult<T> {
-    tokio::spawn(work)
-        .await
-        .unwrap_or_else(|fault| Err(StoreError::new(StoreErrorKind::Unknown, operation).with_source(fault)))
 }

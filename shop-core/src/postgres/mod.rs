@@ -14,14 +14,16 @@ mod lease;
 mod query;
 mod schema;
 mod server;
+#[cfg(any(test, feature = "testing"))]
 mod test_database;
 #[cfg(test)]
 mod tests;
 
+pub use crate::schema::Schema;
 pub use config::PgConfig;
 pub use db::{PgDb, TransactionFuture};
 pub use error::{UNMET, classified};
 pub use query::Query;
-pub use schema::Schema;
 pub use sqlx::postgres::{PgConnection, PgPool, PgRow};
+#[cfg(any(test, feature = "testing"))]
 pub use test_database::{TEST_POSTGRES_URL, TestDatabase};

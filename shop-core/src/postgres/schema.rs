@@ -2,16 +2,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, Row as _};
 
 use super::error::classified;
-use crate::{StoreError, StoreErrorKind, StoreResult};
-
-/// The schema of one component, as the list of its changes.
-#[derive(Debug, Clone, Copy)]
-pub struct Schema {
-    /// Whose tables these are. Components may share a database.
-    pub component: &'static str,
-    /// Every change since the first, in order, each a script of SQL. What was released is never edited, only added to.
-    pub migrations: &'static [&'static str],
-}
+use crate::StoreResult;
+use crate::schema::{CHANGE, Schema};
 
 /// One at a time, whatever the component: they share the table. Ends with the transaction.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'73686f70'::int, 1)";
@@ -22,7 +14,7 @@ const TABLE: &str = "CREATE TABLE shop_schema_changes (
 /// Brings a schema up to date, in one transaction; instances that start together wait for each other. The connection is
 /// no longer of use if it fails.
 pub(super) async fn migrate(connection: &mut PgConnection, schema: Schema) -> StoreResult<()> {
-    let failed = |e| classified("change the schema", e, false);
+    let failed = |e| classified(CHANGE, e, false);
     connection.execute(sqlx::raw_sql("BEGIN")).await.map_err(failed)?;
     connection.execute(sqlx::raw_sql(LOCK)).await.map_err(failed)?;
     // Not IF NOT EXISTS: that needs the right to create tables even where there is nothing to create.
@@ -35,16 +27,12 @@ pub(super) async fn migrate(connection: &mut PgConnection, schema: Schema) -> St
     let version =
         sqlx::query("SELECT coalesce(max(version), 0) FROM shop_schema_changes WHERE component = $1");
     let version = connection.fetch_one(version.bind(schema.component)).await.map_err(failed)?;
-    let version = usize::try_from(version.try_get::<i32, _>(0).map_err(failed)?).unwrap_or(usize::MAX);
-    let Some(missing) = schema.migrations.get(version..) else {
-        return Err(StoreError::new(StoreErrorKind::Corrupt, "change the schema")
-            .with_source("the database was written by a newer version of this program"));
-    };
-    for (n, change) in missing.iter().enumerate() {
-        connection.execute(sqlx::raw_sql(*change)).await.map_err(failed)?;
-        let done = sqlx::query("INSERT INTO shop_schema_changes (component, version) VALUES ($1, $2)");
-        let done = done.bind(schema.component).bind(i32::try_from(version + n + 1).unwrap_or(i32::MAX));
-        connection.execute(done).await.map_err(failed)?;
+    let version: i32 = version.try_get(0).map_err(failed)?;
+    for (version, change) in schema.missing(version.into())? {
+        connection.execute(sqlx::raw_sql(change)).await.map_err(failed)?;
+        let done =
+            sqlx::query("INSERT INTO shop_schema_changes (component, version) VALUES ($1, $2::bigint::int)");
+        connection.execute(done.bind(schema.component).bind(version)).await.map_err(failed)?;
     }
     connection.execute(sqlx::raw_sql("COMMIT")).await.map_err(failed)?;
     Ok(())

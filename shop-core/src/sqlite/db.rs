@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use super::schema::migrate;
 use super::writer::{begin_session, exec, open_patiently, prepare_writer, rolled_back};
 use super::{Query, Schema, Script, SqliteConfig, classified, path_of};
+use crate::task::in_a_task;
 use crate::{StoreError, StoreErrorKind, StoreResult};
 
 /// An open database: a writer and some readers. Clones share them.
@@ -262,14 +263,4 @@ impl Shared {
             }
         }
     }
-}
-
-/// A task of its own: what was begun is ended, even if the caller goes away.
-async fn in_a_task<T: Send + 'static>(
-    operation: &'static str,
-    work: impl Future<Output = StoreResult<T>> + Send + 'static,
-) -> StoreResult<T> {
-    tokio::spawn(work)
-        .await
-        .unwrap_or_else(|fault| Err(StoreError::new(StoreErrorKind::Unknown, operation).with_source(fault)))
 }

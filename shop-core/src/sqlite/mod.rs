@@ -21,10 +21,10 @@ mod writer;
 
 pub use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
+pub use crate::schema::Schema;
 pub use config::{SqliteConfig, path_of};
 pub use db::{SqliteDb, TransactionFuture};
 pub use error::classified;
 pub use query::Query;
-pub use schema::Schema;
 pub use script::Script;
 pub use value::Value;

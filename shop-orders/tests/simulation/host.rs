@@ -9,6 +9,7 @@ use shop_orders::{Backoff, OrderService, OrderServiceConfig, OrderStore};
 use shop_products::{ProductService, ProductServiceConfig, ProductStore};
 use tokio::sync::Notify;
 
+use crate::bad_line::BadLine;
 use crate::network::Network;
 use crate::orders_store::BadOrderStore;
 use crate::products_store::BadProductStore;
@@ -70,7 +71,8 @@ pub(crate) fn start_orders(
     network: &Arc<Network>,
 ) -> Host<OrderService> {
     let life = Life::default();
-    let store = BadOrderStore { inner: store.clone(), life: life.clone(), world: world.clone() };
+    let store =
+        BadOrderStore { inner: store.clone(), line: BadLine { life: life.clone(), world: world.clone() } };
     let config = OrderServiceConfig {
         combiner: CombinerConfig { max_batch: 16, queue: 64 },
         place_deadline: Duration::from_secs(3),
@@ -93,7 +95,8 @@ pub(crate) fn start_products(
     store: &Arc<dyn ProductStore>,
 ) -> Host<ProductService> {
     let life = Life::default();
-    let store = BadProductStore { inner: store.clone(), life: life.clone(), world: world.clone() };
+    let store =
+        BadProductStore { inner: store.clone(), line: BadLine { life: life.clone(), world: world.clone() } };
     let config = ProductServiceConfig::default();
     let service = ProductService::start(Arc::new(store), world.clock(2 + number), config);
     Host { life, service }

@@ -13,6 +13,7 @@
 //! its client, the gateway, real databases, and the purging of old rows.
 #![allow(clippy::unwrap_used)]
 
+mod bad_line;
 mod book;
 mod buyer;
 mod chaos;

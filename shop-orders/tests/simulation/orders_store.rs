@@ -8,37 +8,22 @@ use shop_core::{PageRequest, StoreError, StoreErrorKind, StoreResult, Timestamp}
 use shop_orders::store::{ChangeSet, Footprint, OpenSettlement, OrderKey, OrderQuery, Snapshot};
 use shop_orders::{Event, Order, OrderId, OrderStore};
 
-use crate::host::Life;
-use crate::world::{Broken, World};
+use crate::bad_line::BadLine;
+use crate::world::Broken;
 
 #[derive(Debug)]
 pub(crate) struct BadOrderStore {
     pub(crate) inner: Arc<dyn OrderStore>,
-    pub(crate) life: Life,
-    pub(crate) world: Arc<World>,
+    pub(crate) line: BadLine,
 }
 
 impl BadOrderStore {
-    async fn before(&self) -> StoreResult<()> {
-        self.world.pause(self.world.weather.store_wait).await;
-        self.life.go_on().await;
-        match self.world.unlucky(self.world.weather.store_faults) {
-            true => Err(StoreError::new(StoreErrorKind::Unavailable, "reach the store")),
-            false => Ok(()),
-        }
-    }
-
-    async fn after(&self) {
-        self.world.pause(self.world.weather.store_wait).await;
-        self.life.go_on().await;
-    }
-
     /// What a broken store makes of a change set.
     async fn spoilt(&self, changes: &ChangeSet) -> StoreResult<ChangeSet> {
         let mut changes = changes.clone();
-        match self.world.broken {
+        match self.line.world.broken {
             Broken::LosesSettlements => changes.settlements.clear(),
-            Broken::LosesOrders if self.world.below(4) == 0 => {
+            Broken::LosesOrders if self.line.world.below(4) == 0 => {
                 changes.created.clear();
                 changes.decisions.clear();
                 changes.events.clear();
@@ -60,69 +45,69 @@ impl BadOrderStore {
 #[async_trait]
 impl OrderStore for BadOrderStore {
     async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
-        self.before().await?;
+        self.line.before().await?;
         let found = self.inner.load(footprint).await;
-        self.after().await;
+        self.line.after().await;
         found
     }
 
     async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
-        self.before().await?;
+        self.line.before().await?;
         let unknown = || StoreError::new(StoreErrorKind::Unknown, "commit");
-        if self.world.unlucky(self.world.weather.store_faults) {
-            self.after().await;
+        if self.line.is_broken() {
+            self.line.after().await;
             return Err(unknown());
         }
         let written = self.inner.commit(&self.spoilt(changes).await?).await;
         let said = written.is_ok();
         if said {
-            self.world.decided(changes);
+            self.line.world.decided(changes);
         }
-        let is_silent = said && self.world.unlucky(self.world.weather.store_faults);
-        self.after().await;
+        let is_silent = said && self.line.is_broken();
+        self.line.after().await;
         if is_silent { Err(unknown()) } else { written }
     }
 
     async fn orders(&self, query: &OrderQuery, page: &PageRequest<OrderKey>) -> StoreResult<Vec<Order>> {
-        self.before().await?;
+        self.line.before().await?;
         self.inner.orders(query, page).await
     }
 
     async fn count_orders(&self, query: &OrderQuery) -> StoreResult<u64> {
-        self.before().await?;
+        self.line.before().await?;
         self.inner.count_orders(query).await
     }
 
     async fn events(&self, of: Option<OrderId>, after: u64, limit: usize) -> StoreResult<Vec<Event>> {
-        self.before().await?;
+        self.line.before().await?;
         self.inner.events(of, after, limit).await
     }
 
     async fn claim_settlements(&self, lease: Duration, limit: usize) -> StoreResult<Vec<OpenSettlement>> {
-        self.before().await?;
+        self.line.before().await?;
         let claimed = self.inner.claim_settlements(lease, limit).await;
-        self.after().await;
+        self.line.after().await;
         claimed
     }
 
     async fn close_settlements(&self, sequences: &[u64]) -> StoreResult<()> {
-        self.before().await?;
+        self.line.before().await?;
         let closed = self.inner.close_settlements(sequences).await;
-        self.after().await;
+        self.line.after().await;
         closed
     }
 
     async fn open_settlements(&self, limit: usize) -> StoreResult<(u64, Vec<OpenSettlement>)> {
-        self.before().await?;
+        self.line.before().await?;
         self.inner.open_settlements(limit).await
     }
 
     async fn purge(&self, records: Timestamp, decisions: Timestamp, limit: usize) -> StoreResult<u64> {
-        self.before().await?;
+        self.line.before().await?;
         self.inner.purge(records, decisions, limit).await
     }
 
     async fn ping(&self) -> StoreResult<()> {
-        self.before().await
+        self.line.before().await
     }
 }

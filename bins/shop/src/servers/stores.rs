@@ -29,7 +29,7 @@ use shop_products::store::sqlite::SqliteProductStore;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a service keeps its data: `memory:`, `sqlite:PATH`, `postgres://…` or `mongodb://…`. Shown without its password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StoreUrl(Kind);
 
@@ -188,9 +188,9 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-impl fmt::Debug for Kind {
+impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", StoreUrl(self.clone()))
+        fmt::Display::fmt(self, f)
     }
 }
 

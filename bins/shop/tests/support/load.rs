@@ -92,6 +92,22 @@ impl Load {
         }
     }
 
+    /// What became of it, in words; `found` orders of unknown outcome are there.
+    pub(crate) fn tally(&self, known: &Known, found: usize) -> String {
+        format!(
+            "{} answers ({} lost): {} orders acknowledged, {found} of {} unknown ones placed, {} refused, {} replayed, {} edited, \
+             {} deleted",
+            self.answers.load(Ordering::Relaxed),
+            known.lost_answers,
+            known.placed.len(),
+            known.unknown.len(),
+            known.refused,
+            known.replayed,
+            known.edits,
+            known.deleted,
+        )
+    }
+
     /// Waits for more answers.
     pub(crate) async fn goes_on(&self, more: u64, patience: Duration) {
         let enough = self.answers.load(Ordering::Relaxed) + more;

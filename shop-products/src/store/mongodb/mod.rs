@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ReadPreference, SelectionCriteria};
+use shop_core::task::in_a_task;
 use shop_core::{Clock, PageRequest, StoreError, StoreErrorKind, StoreResult, SystemClock, Timestamp};
 use tokio::sync::Mutex;
 
@@ -25,16 +26,16 @@ mod doubt;
 mod error;
 mod list;
 mod load;
+mod patience;
 mod schema;
-mod task;
 
 use changes::MongoProductChanges;
 pub use config::MongoConfig;
 use documents::{AdjustmentDoc, ProductDoc, ReservationDoc};
 use doubt::Doubts;
 use error::classified;
+use patience::within;
 use schema::{ADJUSTMENTS, PRODUCTS, RECORDS, RESERVATIONS};
-use task::in_a_task;
 
 /// [`ProductStore`] in MongoDB (feature `mongodb`). Clones share its connections; any number of processes may use one
 /// database.
@@ -66,7 +67,7 @@ impl MongoProductStore {
         let (url, opened) = (url.to_owned(), config.clone());
         // Building indexes on what is there already may take long.
         let patience = config.patience.saturating_mul(10);
-        let db = in_a_task("connect to MongoDB", patience, StoreErrorKind::Unavailable, async move {
+        let db = within("connect to MongoDB", patience, StoreErrorKind::Unavailable, async move {
             let db = opened.open(&url).await?;
             schema::prepare(&db).await?;
             Ok(db)
@@ -85,7 +86,7 @@ impl MongoProductStore {
         operation: &'static str,
         work: impl Future<Output = StoreResult<T>> + Send + 'static,
     ) -> StoreResult<T> {
-        in_a_task(operation, self.config.patience, StoreErrorKind::Unavailable, work).await
+        within(operation, self.config.patience, StoreErrorKind::Unavailable, work).await
     }
 }
 
@@ -141,12 +142,12 @@ impl ProductStore for MongoProductStore {
             .await
             .map_err(|late| StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(late))?;
         let (db, config, doubts) = (self.db.clone(), self.config.clone(), self.doubts.clone());
-        let done = tokio::spawn(async move {
+        in_a_task(OPERATION, async move {
             // The turn ends with the patience: a commit that is never answered stands in no other's way.
             let _turn = turn;
             let session = Arc::new(OnceLock::new());
             let begun = session.clone();
-            let done = in_a_task(OPERATION, config.patience, StoreErrorKind::Unknown, async move {
+            let done = within(OPERATION, config.patience, StoreErrorKind::Unknown, async move {
                 commit::run(&db, parts, config.commit_patience, &begun).await
             })
             .await;
@@ -156,8 +157,8 @@ impl ProductStore for MongoProductStore {
                 doubts.add(session);
             }
             done
-        });
-        done.await.unwrap_or_else(|e| Err(StoreError::new(StoreErrorKind::Unknown, OPERATION).with_source(e)))
+        })
+        .await
     }
 
     async fn products(
@@ -222,7 +223,7 @@ impl ProductStore for MongoProductStore {
             return Ok(0);
         }
         let (db, before) = (self.db.clone(), before.as_millis());
-        in_a_task("purge products", self.config.patience, StoreErrorKind::Unknown, async move {
+        within("purge products", self.config.patience, StoreErrorKind::Unknown, async move {
             let records = purge(&db, RECORDS, doc! { "at": { "$lt": before } }, "at", limit).await?;
             let ended = doc! { "state": { "$gte": 2 }, "updated_at": { "$lt": before } };
             Ok(records + purge(&db, RESERVATIONS, ended, "updated_at", limit).await?)
