@@ -18,6 +18,7 @@ use crate::{
 mod config;
 mod engine;
 mod figures;
+mod known;
 mod maintenance;
 
 pub use config::ProductServiceConfig;
@@ -71,7 +72,7 @@ impl ProductService {
     /// Outside a tokio runtime.
     pub fn start(store: Arc<dyn ProductStore>, clock: Arc<dyn Clock>, config: ProductServiceConfig) -> Self {
         let view = StockView::new(config.view_capacity);
-        let engine = Arc::new(Engine::new(store, view, config.max_conflicts));
+        let engine = Arc::new(Engine::new(store, clock.clone(), view, config.max_conflicts));
         let combiner = Combiner::spawn(config.combiner, {
             let engine = engine.clone();
             move |jobs| engine.clone().run(jobs)

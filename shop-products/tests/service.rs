@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test: it panics when something is wrong")]
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ use shop_products::store::{
     ChangeSet, Footprint, ProductChanges, ProductEdit, ProductKey, ProductQuery, ProductStore,
     ReservationQuery, Snapshot,
 };
-use shop_products::testing::{line, new_product, request};
+use shop_products::testing::{line, new_product, request, settlement};
 use shop_products::{
     Adjustment, AdjustmentId, HeldKey, NewAdjustment, Product, ProductError, ProductId, ProductRef,
-    ProductService, ProductServiceConfig, Reservation, ReservationState,
+    ProductService, ProductServiceConfig, Reservation, ReservationState, SettleAction,
 };
 use tokio::sync::Semaphore;
 
@@ -45,12 +46,14 @@ struct Scripted {
     inner: MemoryProductStore,
     script: Arc<Mutex<VecDeque<Next>>>,
     gate: Arc<Semaphore>,
+    loads: Arc<AtomicUsize>,
 }
 
 impl Scripted {
     fn new(clock: Arc<dyn Clock>) -> Self {
         let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        Self { inner: MemoryProductStore::with_clock(clock), script: Arc::default(), gate }
+        let inner = MemoryProductStore::with_clock(clock);
+        Self { inner, script: Arc::default(), gate, loads: Arc::default() }
     }
 
     fn then(&self, next: impl IntoIterator<Item = Next>) {
@@ -61,6 +64,7 @@ impl Scripted {
 #[async_trait]
 impl ProductStore for Scripted {
     async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
+        self.loads.fetch_add(1, Ordering::Relaxed);
         self.inner.load(footprint).await
     }
 
@@ -152,6 +156,11 @@ async fn shop(config: ProductServiceConfig) -> Shop {
 
 async fn allocated(shop: &Shop) -> i64 {
     shop.service.get(&ProductRef::Id(shop.product)).await.unwrap().stock.allocated
+}
+
+/// Another instance over the same store.
+fn another(shop: &Shop) -> ProductService {
+    ProductService::start(Arc::new(shop.store.clone()), shop.clock.clone(), ProductServiceConfig::default())
 }
 
 fn kind_of<T: std::fmt::Debug>(outcome: Result<T, ProductError>) -> StoreErrorKind {
@@ -353,4 +362,89 @@ async fn the_view_fills_itself_ahead_up_to_its_capacity() {
         }
         assert_eq!(service.figures().view_misses == 0, capacity == 100);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sold_a_moment_ago_is_sold_and_committed_without_a_read() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    let by_sku = shop_products::HoldLine { product: ProductRef::Sku("a".parse().unwrap()), quantity: 2 };
+    let first = request(vec![line(shop.product, 1)]);
+    shop.service.hold(&first).await.unwrap();
+    let loads = shop.store.loads.load(Ordering::Relaxed);
+    let second = request(vec![by_sku, line(shop.product, 3)]);
+    let (held, fresh) = shop.service.hold(&second).await.unwrap();
+    assert!(fresh);
+    assert_eq!((held.lines.len(), held.lines[0].quantity, &*held.lines[0].name), (1, 5, "Product a"));
+    let commit = |id| settlement(id, SettleAction::Commit);
+    shop.service.settle(&[commit(first.id), commit(second.id)], None).await.unwrap();
+    assert_eq!(shop.store.loads.load(Ordering::Relaxed), loads);
+    assert_eq!(allocated(&shop).await, 6);
+    for id in [first.id, second.id] {
+        assert_eq!(shop.service.reservation(id).await.unwrap().state, ReservationState::Committed);
+    }
+    // A hold that is sent again is found, wherever that is.
+    assert!(!shop.service.hold(&second).await.unwrap().1);
+    assert_eq!(allocated(&shop).await, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_guess_takes_nothing_that_is_not_there_and_refuses_nothing_that_is() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    let other = another(&shop);
+    let take = |units| request(vec![line(shop.product, units)]);
+    shop.service.hold(&take(1)).await.unwrap();
+    // The other has taken all: the guess is that there is enough.
+    let all = take(99);
+    other.hold(&all).await.unwrap();
+    match shop.service.hold(&take(1)).await {
+        Err(ProductError::InsufficientStock(short)) => assert_eq!(short[0].available, 0),
+        outcome => panic!("{outcome:?}"),
+    }
+    // The other has given it back: the guess is that there is none.
+    other.settle(&[settlement(all.id, SettleAction::Release)], None).await.unwrap();
+    shop.service.hold(&take(99)).await.unwrap();
+    assert_eq!(allocated(&shop).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guess_sees_what_another_instance_has_edited_deleted_or_released() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    let other = another(&shop);
+    let product = ProductRef::Id(shop.product);
+    let take = || request(vec![line(shop.product, 1)]);
+    shop.service.hold(&take()).await.unwrap();
+    let renamed = shop_products::ProductDetails { name: "New".into(), ..new_product("a", 0).details };
+    other.edit(&product, None, shop_products::ProductEditRequest::Replace(renamed)).await.unwrap();
+    let (held, _) = shop.service.hold(&take()).await.unwrap();
+    assert_eq!(held.lines[0].name, "New");
+    // A late hold of what was released before it came.
+    let late = take();
+    other.settle(&[settlement(late.id, SettleAction::Release)], None).await.unwrap();
+    let refused = shop.service.hold(&late).await;
+    assert!(
+        matches!(refused, Err(ProductError::ReservationReleased(ReservationState::Released))),
+        "{refused:?}"
+    );
+    // A commit of what was released meanwhile.
+    let cart = take();
+    shop.service.hold(&cart).await.unwrap();
+    other.settle(&[settlement(cart.id, SettleAction::Release)], None).await.unwrap();
+    let settled = shop.service.settle(&[settlement(cart.id, SettleAction::Commit)], None).await.unwrap();
+    assert_eq!(settled.fresh().unwrap()[0].state, Some(ReservationState::Released));
+    shop.service.hold(&take()).await.unwrap();
+    other.delete(&product, None).await.unwrap();
+    let refused = shop.service.hold(&take()).await;
+    assert!(matches!(refused, Err(ProductError::UnknownProducts(_))), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guess_lasts_a_second_so_that_checks_see_what_others_have_taken() {
+    let shop = shop(ProductServiceConfig::default()).await;
+    let other = another(&shop);
+    let take = |units| request(vec![line(shop.product, units)]);
+    shop.service.hold(&take(1)).await.unwrap();
+    other.hold(&take(50)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    shop.service.hold(&take(1)).await.unwrap();
+    assert_eq!(available(&shop).await, 48);
 }

@@ -78,6 +78,8 @@ pub(crate) struct Decided {
     pub(crate) changes: ChangeSet,
     /// Every product of the working copy, for the view.
     pub(crate) rows: Vec<ViewRow>,
+    /// Those of them whose details are as the store has them.
+    pub(crate) unedited: Vec<Product>,
     /// Reservations released since they had expired.
     pub(crate) expired: usize,
 }
@@ -119,21 +121,25 @@ impl Ledger {
         let mut changes =
             ChangeSet { adjustments: self.adjustments, records: self.new_records, ..ChangeSet::default() };
         let mut rows = Vec::with_capacity(self.products.len());
+        let mut unedited = Vec::new();
         for ProductEntry { product, origin, change } in self.products.into_values() {
             rows.push(ViewRow::of(&product));
             match (change, origin) {
-                (Change::None, _) => {}
+                (Change::None, _) => unedited.push(product),
                 (_, None) => changes.created.push(product),
                 (Change::Whole, Some(origin)) => {
                     changes.edited.push(ProductEdit { product, expected_version: origin.version });
                 }
-                (Change::Stock { relies }, Some(origin)) => changes.stock.push(StockChange {
-                    product_id: product.id,
-                    on_hand: product.stock.on_hand - origin.stock.on_hand,
-                    allocated: product.stock.allocated - origin.stock.allocated,
-                    versions: product.version - origin.version,
-                    expected_edited_version: relies.then_some(origin.edited_version),
-                }),
+                (Change::Stock { relies }, Some(origin)) => {
+                    changes.stock.push(StockChange {
+                        product_id: product.id,
+                        on_hand: product.stock.on_hand - origin.stock.on_hand,
+                        allocated: product.stock.allocated - origin.stock.allocated,
+                        versions: product.version - origin.version,
+                        expected_edited_version: relies.then_some(origin.edited_version),
+                    });
+                    unedited.push(product);
+                }
             }
         }
         let changed = self.reservations.into_values().filter(|entry| entry.changed);
@@ -145,7 +151,7 @@ impl Ledger {
         changes.edited.sort_unstable_by_key(|edit| edit.product.id);
         changes.stock.sort_unstable_by_key(|change| change.product_id);
         changes.reservations.sort_unstable_by_key(|write| write.reservation.id);
-        Decided { changes, rows, expired: self.expired }
+        Decided { changes, rows, unedited, expired: self.expired }
     }
 
     /// The answer that a key was given before.

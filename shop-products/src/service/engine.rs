@@ -3,10 +3,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use shop_core::idempotency::InFlightGuard;
-use shop_core::{StoreError, StoreErrorKind, StoreResult};
+use shop_core::{Clock, StoreError, StoreErrorKind, StoreResult};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::ProductFigures;
+use super::known::Known;
 use crate::ledger::{Command, Decided, Ledger, Outcome};
 use crate::store::{ChangeSet, Footprint};
 use crate::view::{StockView, ViewRow};
@@ -20,12 +21,14 @@ pub(super) struct Job {
     pub(super) _place: OwnedSemaphorePermit,
 }
 
-/// What runs batches: load, decide, commit, and tell the view.
+/// What runs batches: load (or guess), decide, commit, and tell the view.
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) store: Arc<dyn ProductStore>,
     pub(super) view: StockView,
     pub(super) counters: Counters,
+    known: Known,
+    clock: Arc<dyn Clock>,
     max_conflicts: u32,
 }
 
@@ -34,8 +37,14 @@ const EXPIRED_BESIDES: usize = 32;
 const EXPIRED_AT_ONCE: usize = 512;
 
 impl Engine {
-    pub(super) fn new(store: Arc<dyn ProductStore>, view: StockView, max_conflicts: u32) -> Self {
-        Self { store, view, counters: Counters::default(), max_conflicts }
+    pub(super) fn new(
+        store: Arc<dyn ProductStore>,
+        clock: Arc<dyn Clock>,
+        view: StockView,
+        max_conflicts: u32,
+    ) -> Self {
+        let (counters, known) = (Counters::default(), Known::default());
+        Self { store, view, counters, known, clock, max_conflicts }
     }
 
     /// Runs a batch; one outcome a job, in order.
@@ -53,10 +62,20 @@ impl Engine {
 
     async fn attempt_all(&self, jobs: &[Job]) -> StoreResult<Vec<Result<Outcome, ProductError>>> {
         let footprint = footprint_of(jobs);
+        let mut guess = self.known.take(jobs.iter().map(|job| &job.command), self.clock.now());
         let mut conflicts = 0;
         loop {
-            let mut ledger = Ledger::new(self.store.load(&footprint).await?);
+            let is_guess = guess.is_some();
+            let snapshot = match guess.take() {
+                Some(guess) => guess,
+                None => self.store.load(&footprint).await?,
+            };
+            let mut ledger = Ledger::new(snapshot);
             let outcomes: Vec<_> = jobs.iter().map(|job| ledger.decide(&job.command)).collect();
+            if is_guess && outcomes.iter().any(Result::is_err) {
+                // Nobody is refused on a guess.
+                continue;
+            }
             let decided = ledger.finish();
             let mut doubt = Doubt::of(&self.view, &decided);
             let error = match self.commit(&decided.changes).await {
@@ -71,12 +90,15 @@ impl Engine {
                 doubt.dispel();
             }
             drop(doubt);
-            if error.kind() != StoreErrorKind::Conflict || conflicts >= self.max_conflicts {
+            let may_be_run_again = is_guess || conflicts < self.max_conflicts;
+            if error.kind() != StoreErrorKind::Conflict || !may_be_run_again {
                 return Err(error);
             }
             conflicts += 1;
             self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(backoff(conflicts)).await;
+            if !is_guess {
+                tokio::time::sleep(backoff(conflicts)).await;
+            }
         }
     }
 
@@ -146,6 +168,7 @@ impl Engine {
         commands.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
         holds.fetch_add(held as u64, Ordering::Relaxed);
         expired.fetch_add(decided.expired as u64, Ordering::Relaxed);
+        self.known.remember(decided.unedited, decided.changes.reservations);
     }
 }
 

@@ -79,8 +79,7 @@ fn bind_reservations(statement: &mut Query, changes: &ChangeSet) -> StoreResult<
         match write.expected {
             None => new.push((id, owner, state, lines, created, updated, expires)),
             Some((from, at)) => {
-                let expected = (state_code(from), at.as_millis());
-                changed.push((id, owner, state, lines, created, updated, expires, expected.0, expected.1));
+                changed.push((id, state, lines, updated, expires, state_code(from), at.as_millis()));
             }
         }
     }

@@ -22,11 +22,11 @@ CREATE TEMP TRIGGER write_hot_commit INSTEAD OF INSERT ON hot_commit BEGIN
         SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
         FROM json_each(NEW.new_reservations);
 
-    UPDATE reservations SET owner = j.owner, state = j.state, lines = j.lines, created_at = j.created_at,
-        updated_at = j.updated_at, expires_at = j.expires_at
-        FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS owner, value ->> 2 AS state, value ->> 3 AS lines,
-            value ->> 4 AS created_at, value ->> 5 AS updated_at, value ->> 6 AS expires_at,
-            value ->> 7 AS expected_state, value ->> 8 AS expected_at FROM json_each(NEW.reservations)) AS j
+    -- Its owner and when it was made never change, and what is not set costs no index.
+    UPDATE reservations SET state = j.state, lines = j.lines, updated_at = j.updated_at, expires_at = j.expires_at
+        FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS state, value ->> 2 AS lines, value ->> 3 AS updated_at,
+            value ->> 4 AS expires_at, value ->> 5 AS expected_state, value ->> 6 AS expected_at
+            FROM json_each(NEW.reservations)) AS j
         WHERE reservations.id = j.id AND reservations.state = j.expected_state
             AND reservations.updated_at = j.expected_at;
     SELECT RAISE(ABORT, 'reservations') WHERE changes() <> NEW.reservation_rows;

@@ -1,0 +1,143 @@
+//! What this instance remembers of the products that it sells, so that a hold need not be preceded by a read.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use shop_core::Timestamp;
+use tokio::time::Instant;
+
+use crate::ledger::Command;
+use crate::store::{Footprint, ReservationWrite, Snapshot};
+use crate::{Product, ProductId, Reservation, ReservationId, ReservationState, SettleAction, Sku};
+
+/// The most products that are remembered, in about 500 bytes each.
+const MAX_PRODUCTS: usize = 16_384;
+/// The most reservations that are remembered, from their hold until they are committed.
+const MAX_RESERVATIONS: usize = 4_096;
+/// All is forgotten after so long, so that the writes of other instances are seen.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// Products and reservations as the last batches left them.
+///
+/// A guess, and safe to be wrong: the commit expects each product's details to be as they were, each new reservation not to
+/// be there, each other one in its state, and enough stock after the difference, all in the store's own atomic step. What
+/// fails so, and what would be refused, is decided again on what the store has.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    since: Option<Instant>,
+    /// Without what a hold does not need: descriptions, attributes, tags.
+    products: HashMap<ProductId, Product>,
+    skus: HashMap<Sku, ProductId>,
+    reservations: HashMap<ReservationId, Reservation>,
+}
+
+impl Known {
+    /// What the store holds for a batch, if that can be guessed: one that only takes stock of remembered products and
+    /// commits remembered reservations.
+    ///
+    /// What the batch touches is forgotten until [`remember`](Self::remember): a batch that fails leaves no guess behind.
+    pub(super) fn take<'a>(
+        &self,
+        commands: impl Iterator<Item = &'a Command> + Clone,
+        now: Timestamp,
+    ) -> Option<Snapshot> {
+        let mut footprint = Footprint::default();
+        commands.clone().for_each(|command| command.add_to(&mut footprint));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.age();
+        let known = state.take(&footprint);
+        let guess = commands.clone().all(|command| match command {
+            Command::Hold { .. } => true,
+            Command::Settle { settlements, keyed: None } => settlements.iter().all(|settlement| {
+                settlement.action == SettleAction::Commit
+                    && known.reservations.contains_key(&settlement.reservation_id)
+            }),
+            _ => false,
+        });
+        let is_whole = known.missing == 0 && guess;
+        is_whole.then_some(Snapshot {
+            now,
+            products: known.products,
+            reservations: known.reservations,
+            records: HashMap::new(),
+        })
+    }
+
+    /// Keeps what a batch that was written has left.
+    pub(super) fn remember(&self, products: Vec<Product>, reservations: Vec<ReservationWrite>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for mut product in products {
+            if state.products.len() >= MAX_PRODUCTS || state.skus.len() >= MAX_PRODUCTS {
+                break;
+            }
+            if product.deleted_at.is_some() {
+                continue;
+            }
+            product.details.description = String::new();
+            product.details.attributes.clear();
+            product.details.tags = Vec::new();
+            state.skus.insert(product.details.sku.clone(), product.id);
+            state.products.insert(product.id, product);
+        }
+        let held = reservations.into_iter().map(|write| write.reservation);
+        for reservation in held.filter(|held| held.state == ReservationState::Held) {
+            if state.reservations.len() >= MAX_RESERVATIONS {
+                break;
+            }
+            state.reservations.insert(reservation.id, reservation);
+        }
+    }
+}
+
+/// What was remembered of a footprint.
+#[derive(Debug, Default)]
+struct Taken {
+    products: HashMap<ProductId, Product>,
+    reservations: HashMap<ReservationId, Reservation>,
+    /// Products that were not.
+    missing: usize,
+}
+
+impl State {
+    fn age(&mut self) {
+        let now = Instant::now();
+        if self.since.is_none_or(|since| now.duration_since(since) >= MAX_AGE) {
+            *self = Self { since: Some(now), ..Self::default() };
+        }
+    }
+
+    fn take(&mut self, footprint: &Footprint) -> Taken {
+        let mut taken = Taken::default();
+        let mut needed: Vec<ProductId> = footprint.products.iter().copied().collect();
+        for sku in &footprint.skus {
+            let id = self.skus.get(sku).copied();
+            let is_now =
+                |id: &ProductId| self.products.get(id).is_some_and(|found| found.details.sku == *sku);
+            match id.filter(is_now) {
+                Some(id) => needed.push(id),
+                None => taken.missing += 1,
+            }
+        }
+        for id in &footprint.reservations {
+            if let Some(held) = self.reservations.remove(id) {
+                needed.extend(held.lines.iter().map(|line| line.product_id));
+                taken.reservations.insert(*id, held);
+            }
+        }
+        for id in needed {
+            if !taken.products.contains_key(&id) {
+                match self.products.remove(&id) {
+                    Some(product) => drop(taken.products.insert(id, product)),
+                    None => taken.missing += 1,
+                }
+            }
+        }
+        taken
+    }
+}
