@@ -1,11 +1,10 @@
 //! The MongoDB store on a real replica set (`SHOP_TEST_MONGODB_URL`, started with `--setParameter enableTestCommands=1`),
-//! and a standalone server that a test starts itself (`SHOP_TEST_MONGOD` is the path of `mongod`).
+//! and servers that tests start themselves (`SHOP_TEST_MONGOD` is the path of `mongod`).
 
 #![cfg(all(feature = "testing", feature = "mongodb"))]
 #![allow(clippy::unwrap_used, reason = "a test: it panics when something is wrong")]
 
 use std::collections::HashSet;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,59 +20,57 @@ use shop_products::{Product, ProductError, ProductId, ProductService, ProductSto
 #[path = "mongodb/database.rs"]
 mod database;
 use database::Database;
+#[path = "mongodb/failing.rs"]
+mod failing;
+use failing::{Failing, one_at_a_time};
+#[path = "mongodb/abandoned.rs"]
+mod abandoned;
+#[path = "mongodb/mongod.rs"]
+mod mongod;
+#[path = "mongodb/stepdown.rs"]
+mod stepdown;
+use mongod::Mongod;
 
 impl Database {
-    /// The URL under an application's name of its own, by which the server tells this test's clients from others'.
-    fn named_url(&self) -> String {
+    /// The URL under an application's name, by which the server tells some of this test's clients from all others.
+    fn url_of(&self, application: &str) -> String {
         let join = if self.url.contains('?') { '&' } else { '?' };
-        format!("{}{join}appName={}", self.url, self.name)
+        format!("{}{join}appName={application}", self.url)
     }
 
+    /// A store whose application is named as the database is.
     async fn open(&self, commit_patience: Duration) -> MongoProductStore {
-        let config = MongoConfig { database: self.name.clone(), commit_patience, ..MongoConfig::default() };
-        MongoProductStore::connect_with(&self.named_url(), config, Arc::new(SystemClock)).await.unwrap()
+        let config = MongoConfig { commit_patience, ..MongoConfig::default() };
+        self.open_as(&self.name, config).await
+    }
+
+    async fn open_as(&self, application: &str, config: MongoConfig) -> MongoProductStore {
+        let config = MongoConfig { database: self.name.clone(), ..config };
+        let url = self.url_of(application);
+        MongoProductStore::connect_with(&url, config, Arc::new(SystemClock)).await.unwrap()
     }
 
     async fn admin(&self) -> mongodb::Database {
         Client::with_uri_str(&self.url).await.unwrap().database("admin")
     }
 
-    /// How many transactions this test's clients have open, at work or idle.
+    /// How many transactions the clients of `open` have open, at work or idle.
     async fn open_transactions(&self) -> usize {
-        let theirs = doc! { "$match": { "appName": &self.name, "transaction": { "$exists": true } } };
-        let all = doc! { "$currentOp": { "allUsers": true, "idleSessions": true } };
-        let mut found = self.admin().await.aggregate([all, theirs]).await.unwrap();
-        let mut count = 0;
-        while found.advance().await.unwrap() {
-            count += 1;
-        }
-        count
+        transactions(&self.admin().await, &self.name).await.len()
     }
 }
 
-/// Makes the commits of one test's clients fail, until it is told not to.
-struct FailingCommits {
-    admin: mongodb::Database,
-}
-
-impl FailingCommits {
-    /// `mode` and `how` as `failCommand` has them.
-    async fn of(database: &Database, mode: Document, mut how: Document) -> Self {
-        let admin = database.admin().await;
-        how.extend(doc! { "failCommands": ["commitTransaction"], "appName": &database.name });
-        let fail = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": how };
-        admin.run_command(fail).await.expect("mongod runs with enableTestCommands=1");
-        Self { admin }
+/// The transactions that an application has open, as the server tells of them.
+async fn transactions(admin: &mongodb::Database, application: &str) -> Vec<Document> {
+    let theirs = doc! { "$match": { "appName": application, "transaction": { "$exists": true } } };
+    let all = doc! { "$currentOp": { "allUsers": true, "idleSessions": true } };
+    let mut cursor = admin.aggregate([all, theirs]).await.unwrap();
+    let mut found = Vec::new();
+    while cursor.advance().await.unwrap() {
+        found.push(cursor.deserialize_current().unwrap());
     }
-
-    async fn stop(self) {
-        let off = doc! { "configureFailPoint": "failCommand", "mode": "off" };
-        self.admin.run_command(off).await.unwrap();
-    }
+    found
 }
-
-/// There is one such point in a server: tests that use it go one after another.
-static FAILING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn moved(of: ProductId, allocated: i64) -> ChangeSet {
     let change =
@@ -94,31 +91,12 @@ fn kind(outcome: StoreResult<()>) -> StoreErrorKind {
     outcome.expect_err("it fails").kind()
 }
 
-struct Mongod(Child);
-
-impl Drop for Mongod {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standalone_server_is_refused_with_what_to_do() {
-    let binary = std::env::var("SHOP_TEST_MONGOD").expect("SHOP_TEST_MONGOD is the path of mongod");
-    let folder = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mongod = Command::new(binary)
-        .args(["--bind_ip", "127.0.0.1", "--wiredTigerCacheSizeGB", "0.25", "--port", &port.to_string()])
-        .args(["--nounixsocket", "--dbpath"])
-        .arg(folder.path())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _mongod = Mongod(mongod);
+    let mongod = Mongod::start(&[]);
     // It connects as soon as the server is up.
     let config = MongoConfig { connect_timeout: Duration::from_secs(60), ..MongoConfig::default() };
-    let url = format!("mongodb://127.0.0.1:{port}");
+    let url = format!("mongodb://{}", mongod.address());
     let refused = MongoProductStore::connect_with(&url, config, Arc::new(SystemClock)).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Internal);
     let told = refused.chain();
@@ -197,7 +175,7 @@ async fn dropped_commits_leave_no_transaction_open() {
     assert!((2..=121).contains(&allocated), "{allocated}");
     assert_eq!(database.open_transactions().await, 0);
     // It would be seen if there were one.
-    let client = Client::with_uri_str(database.named_url()).await.unwrap();
+    let client = Client::with_uri_str(database.url_of(&database.name)).await.unwrap();
     let mut session = client.start_session().await.unwrap();
     session.start_transaction().await.unwrap();
     let products = client.database(&database.name).collection::<Document>("products");
@@ -208,12 +186,12 @@ async fn dropped_commits_leave_no_transaction_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_asked_for_again() {
-    let _alone = FAILING.lock().await;
+    let _alone = one_at_a_time().await;
     let database = Database::fresh();
     let store = database.open(Duration::from_secs(10)).await;
     let one = product("one", 5, 0);
     // More often than the driver itself tries.
-    let failing = FailingCommits::of(&database, doc! { "times": 5 }, doc! { "closeConnection": true }).await;
+    let failing = Failing::commits(&database, doc! { "times": 5 }, doc! { "closeConnection": true }).await;
     let done = store.commit(&made(&one)).await;
     failing.stop().await;
     done.unwrap();
@@ -222,12 +200,12 @@ async fn a_commit_whose_answer_is_lost_is_asked_for_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_of_unknown_result_is_settled_before_the_next_load() {
-    let _alone = FAILING.lock().await;
+    let _alone = one_at_a_time().await;
     let database = Database::fresh();
     let store = database.open(Duration::ZERO).await;
     let one = product("one", 5, 0);
     store.commit(&made(&one)).await.unwrap();
-    let always = || FailingCommits::of(&database, doc! { "times": 1_000 }, doc! { "closeConnection": true });
+    let always = || Failing::commits(&database, doc! { "times": 1_000 }, doc! { "closeConnection": true });
     // It never reached the server: the transaction is open there, and would hold the product for a minute.
     let failing = always().await;
     let unknown = kind(store.commit(&moved(one.id, 1)).await);
@@ -239,7 +217,7 @@ async fn a_commit_of_unknown_result_is_settled_before_the_next_load() {
     store.commit(&moved(one.id, 1)).await.unwrap();
     // It was committed, and the answer says something else.
     let lost = doc! { "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" } };
-    let failing = FailingCommits::of(&database, doc! { "times": 1_000 }, lost).await;
+    let failing = Failing::commits(&database, doc! { "times": 1_000 }, lost).await;
     let unknown = kind(store.commit(&moved(one.id, 2)).await);
     failing.stop().await;
     assert_eq!(unknown, StoreErrorKind::Unknown);

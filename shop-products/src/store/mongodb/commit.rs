@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc, serialize_to_raw_document_buf};
-use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::error::{Error, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::{ClientSession, Database};
 use serde::Serialize;
 use shop_core::{StoreError, StoreErrorKind, StoreResult};
@@ -13,7 +13,7 @@ use shop_core::{StoreError, StoreErrorKind, StoreResult};
 use super::documents::{
     AdjustmentDoc, ProductDoc, RecordDoc, ReservationDoc, key, signed, state_code, unwritable,
 };
-use super::error::{classified, kind_of_code};
+use super::error::{INTERRUPTED, classified, code, kind_of_code};
 use super::schema::{ADJUSTMENTS, PRODUCTS, RECORDS, RESERVATIONS};
 use crate::Stock;
 use crate::store::{ChangeSet, ProductEdit, StockChange};
@@ -210,17 +210,21 @@ pub(super) async fn run(
 }
 
 async fn write(db: &Database, session: &mut ClientSession, part: Part) -> StoreResult<()> {
-    let answer = db
-        .run_raw_command(part.command)
-        .session(session)
-        .await
-        .map_err(|error| classified(OPERATION, error))?;
+    let answer = db.run_raw_command(part.command).session(session).await.map_err(refused)?;
     if let Some(fault) = answer.get_array("writeErrors").ok().and_then(|faults| faults.first()) {
         let code = fault.as_document().and_then(|fault| fault.get_i32("code").ok()).unwrap_or_default();
         return Err(StoreError::new(kind_of_code(code), OPERATION).with_source(format!("code {code}")));
     }
     let met = answer.get_i32("n").map_or(-1, i64::from);
     if met == part.expected { Ok(()) } else { Err(StoreError::conflict(OPERATION)) }
+}
+
+/// Of a command before the commit: whoever has interrupted it, nothing of the transaction is written.
+fn refused(error: Error) -> StoreError {
+    if code(&error) == Some(INTERRUPTED) {
+        return StoreError::conflict(OPERATION).with_source(error);
+    }
+    classified(OPERATION, error)
 }
 
 /// Commits. While the result is unknown it is asked for again, which is the same commit.

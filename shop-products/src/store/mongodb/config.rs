@@ -1,10 +1,13 @@
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
-use mongodb::options::{ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::options::{
+    ClientOptions, DriverInfo, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::{Client, Database};
 use shop_core::{StoreError, StoreErrorKind, StoreResult};
 
+use super::abandoned::mark;
 use super::error::classified;
 
 /// How the database is used. What the URL says of pool and timeouts goes before this.
@@ -20,6 +23,10 @@ pub struct MongoConfig {
     pub patience: Duration,
     /// How long a commit of unknown result is asked for again.
     pub commit_patience: Duration,
+    /// How long a transaction on this database may have been idle, by the server's clock, before an instance in whose way
+    /// it is ends it: its process is gone, or stopped. None that is alive is idle for longer than its next command is on
+    /// the network; if one is ended after all, it is run again.
+    pub abandoned_after: Duration,
 }
 
 impl Default for MongoConfig {
@@ -30,6 +37,7 @@ impl Default for MongoConfig {
             connect_timeout: Duration::from_secs(3),
             patience: Duration::from_secs(20),
             commit_patience: Duration::from_secs(5),
+            abandoned_after: Duration::from_secs(3),
         }
     }
 }
@@ -54,6 +62,7 @@ impl MongoConfig {
         options.read_concern = Some(ReadConcern::majority());
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let name = options.default_database.clone().unwrap_or_else(|| self.database.clone());
+        options.driver_info = Some(DriverInfo::builder().name(mark(&name)).build());
         let client = Client::with_options(options).map_err(|e| classified("connect to MongoDB", e))?;
         let hello = client
             .database("admin")

@@ -4,6 +4,8 @@ use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure
 use shop_core::{StoreError, StoreErrorKind};
 
 const WRITE_CONFLICT: i32 = 112;
+/// Someone has ended the operation or its session.
+pub(super) const INTERRUPTED: i32 = 11_601;
 const DOCUMENT_VALIDATION_FAILURE: i32 = 121;
 const OUT_OF_DISK_SPACE: i32 = 14031;
 /// The primary has stepped down, is shutting down, or ran out of time: another try may be served.
@@ -17,6 +19,7 @@ pub(super) fn kind_of_code(code: i32) -> StoreErrorKind {
         WRITE_CONFLICT | DOCUMENT_VALIDATION_FAILURE => StoreErrorKind::Conflict,
         OUT_OF_DISK_SPACE => StoreErrorKind::Full,
         code if DUPLICATE_KEY.contains(&code) => StoreErrorKind::Conflict,
+        INTERRUPTED => StoreErrorKind::Unavailable,
         code if PASSING.contains(&code) => StoreErrorKind::Unavailable,
         _ => StoreErrorKind::Internal,
     }
@@ -63,6 +66,7 @@ mod tests {
             (121, StoreErrorKind::Conflict),
             (11_000, StoreErrorKind::Conflict),
             (10_107, StoreErrorKind::Unavailable),
+            (11_601, StoreErrorKind::Unavailable),
             (14_031, StoreErrorKind::Full),
             (13, StoreErrorKind::Internal),
         ] {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
 
+mod abandoned;
 mod changes;
 mod commit;
 mod config;
@@ -29,6 +30,7 @@ mod load;
 mod patience;
 mod schema;
 
+use abandoned::Abandoned;
 use changes::MongoProductChanges;
 pub use config::MongoConfig;
 use documents::{AdjustmentDoc, ProductDoc, ReservationDoc};
@@ -39,6 +41,11 @@ use schema::{ADJUSTMENTS, PRODUCTS, RECORDS, RESERVATIONS};
 
 /// [`ProductStore`] in MongoDB (feature `mongodb`). Clones share its connections; any number of processes may use one
 /// database.
+///
+/// A process that dies inside a commit leaves its transaction to the server, which would keep it, and the products that it
+/// has written, for `transactionLifetimeLimitSeconds` (a minute). The next instance in whose way it is ends it after
+/// [`abandoned_after`](MongoConfig::abandoned_after). A user with `readWrite` on the database may do that on a replica set;
+/// on a sharded cluster he needs `inprog` as well, without which a warning says so.
 #[derive(Debug, Clone)]
 pub struct MongoProductStore {
     db: Database,
@@ -47,6 +54,7 @@ pub struct MongoProductStore {
     /// One commit at a time: two of one process would only end each other as conflicts.
     turn: Arc<Mutex<()>>,
     doubts: Doubts,
+    abandoned: Abandoned,
 }
 
 impl MongoProductStore {
@@ -73,7 +81,8 @@ impl MongoProductStore {
             Ok(db)
         })
         .await?;
-        Ok(Self { db, config, clock, turn: Arc::default(), doubts: Doubts::default() })
+        let abandoned = Abandoned::new(db.name(), config.abandoned_after);
+        Ok(Self { db, config, clock, turn: Arc::default(), doubts: Doubts::default(), abandoned })
     }
 
     /// Closes the connections, once what runs has ended.
@@ -141,21 +150,22 @@ impl ProductStore for MongoProductStore {
         let turn = turn
             .await
             .map_err(|late| StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(late))?;
-        let (db, config, doubts) = (self.db.clone(), self.config.clone(), self.doubts.clone());
+        let (store, db) = (self.clone(), self.db.clone());
+        let MongoConfig { patience, commit_patience, .. } = self.config;
         in_a_task(OPERATION, async move {
-            // The turn ends with the patience: a commit that is never answered stands in no other's way.
-            let _turn = turn;
             let session = Arc::new(OnceLock::new());
             let begun = session.clone();
-            let done = within(OPERATION, config.patience, StoreErrorKind::Unknown, async move {
-                commit::run(&db, parts, config.commit_patience, &begun).await
+            let done = within(OPERATION, patience, StoreErrorKind::Unknown, async move {
+                commit::run(&db, parts, commit_patience, &begun).await
             })
             .await;
-            if done.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Unknown)
-                && let Some(session) = session.get()
-            {
-                doubts.add(session);
+            match done.as_ref().map_err(StoreError::kind) {
+                Err(StoreErrorKind::Unknown) => session.get().into_iter().for_each(|it| store.doubts.add(it)),
+                Err(StoreErrorKind::Conflict) => store.abandoned.end(&store.db, patience).await,
+                _ => {}
             }
+            // The turn ends with the patience: a commit that is never answered stands in no other's way.
+            drop(turn);
             done
         })
         .await
