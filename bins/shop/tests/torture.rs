@@ -18,7 +18,8 @@ use support::server::Server;
 use support::sums::{all_orders, check};
 use support::within;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
 use xtask::servers::{Mongodb, Postgres};
 
 const CLIENTS: u64 = 16;
@@ -201,64 +202,103 @@ async fn harm(world: &mut World, rng: &mut fastrand::Rng, done: &mut BTreeMap<St
     }
 }
 
+/// A world under load.
+struct Run {
+    world: World,
+    client: Client,
+    load: Arc<Load>,
+    clients: Vec<JoinHandle<()>>,
+    _running: watch::Sender<Option<Client>>,
+}
+
+impl Run {
+    async fn start() -> Self {
+        let world = World::start();
+        let client = world.client();
+        for (n, on_hand) in ON_HAND.iter().enumerate() {
+            client.product(&sku(n), *on_hand).await;
+        }
+        let (running, up) = watch::channel(Some(client.clone()));
+        let load = Arc::new(Load::new(up, ON_HAND.len(), usize::MAX, Duration::from_millis(60)));
+        let clients = (0..CLIENTS).map(|n| tokio::spawn(load.clone().client(n))).collect();
+        Self { world, client, load, clients, _running: running }
+    }
+
+    /// Ends the load, waits until all is settled, and compares; tells what became of it.
+    async fn finish(mut self) -> String {
+        self.load.over.store(true, Ordering::Relaxed);
+        let since = Instant::now();
+        for client in self.clients {
+            // Every one that asks has its answer.
+            let known = tokio::time::timeout(PATIENCE, client).await;
+            known.expect("what is asked for is known in the end").unwrap();
+        }
+        let known_in = since.elapsed();
+        self.world.drain_orders();
+        let since = Instant::now();
+        within(PATIENCE, "nothing is held and nothing in doubt any more", async || {
+            is_calm(&self.client, &self.world).await
+        })
+        .await;
+        let converged_in = since.elapsed();
+        let known = std::mem::take(&mut *self.load.known.lock().unwrap());
+        let orders = all_orders(&self.client).await;
+        let found = check(&self.client, &known, &ON_HAND, &orders).await;
+        for service in self.world.orders.iter().chain(&self.world.products).chain([&self.world.gateway]) {
+            service.has_not_panicked();
+        }
+        assert!(known.placed.len() > 100 && known.refused > 0, "it was no load");
+        format!(
+            "{}; lost 0, doubled 0, oversold 0; all known {known_in:.1?} after the load, converged in {converged_in:.1?}",
+            self.load.tally(&known, found),
+        )
+    }
+}
+
+async fn is_calm(client: &Client, world: &World) -> bool {
+    let is = |reply: &Reply, so: &dyn Fn(serde_json::Value) -> bool| reply.status == 200 && so(reply.ok(200));
+    let held = client.get("/v1/reservations?state=held&limit=500").await;
+    let mut calm = is(&held, &|held| held["data"] == json!([]));
+    for service in &world.orders {
+        let operator = service.server.operator();
+        let (doctor, status) = (operator.get("/doctor").await, operator.get("/status").await);
+        calm &= is(&doctor, &|doctor| doctor["in_doubt"] == json!([]));
+        calm &= is(&status, &|status| status["figures"]["orders"]["settlements_open"] == 0);
+    }
+    calm
+}
+
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
+/// Each run has the machine for itself.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a machine of its own for minutes: cargo xtask torture"]
 async fn servers_and_databases_that_are_killed_and_stopped_keep_what_was_acknowledged() {
-    let (seconds, seed) = (number("SHOP_TORTURE_SECONDS", 45), number("SHOP_TORTURE_SEED", 0));
-    let mut world = World::start();
-    let client = world.client();
-    for (n, on_hand) in ON_HAND.iter().enumerate() {
-        client.product(&sku(n), *on_hand).await;
-    }
-    let (_running, up) = watch::channel(Some(client.clone()));
-    let load = Arc::new(Load::new(up, ON_HAND.len(), usize::MAX, Duration::from_millis(60)));
-    let clients: Vec<_> = (0..CLIENTS).map(|n| tokio::spawn(load.clone().client(n))).collect();
+    let _alone = ALONE.lock().await;
+    let (seconds, seed) = (number("SHOP_TORTURE_SECONDS", 20), number("SHOP_TORTURE_SEED", 0));
+    let mut run = Run::start().await;
     let (mut rng, mut done) = (fastrand::Rng::with_seed(seed), BTreeMap::new());
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(seconds) {
-        load.goes_on(rng.u64(1..200), PATIENCE).await;
-        harm(&mut world, &mut rng, &mut done).await;
+        run.load.goes_on(rng.u64(1..200), PATIENCE).await;
+        harm(&mut run.world, &mut rng, &mut done).await;
     }
     let harmed_in = began.elapsed();
-    load.over.store(true, Ordering::Relaxed);
-    let since = Instant::now();
-    for client in clients {
-        // Every one that asks has its answer.
-        tokio::time::timeout(PATIENCE, client).await.expect("what is asked for is known in the end").unwrap();
-    }
-    let known_in = since.elapsed();
-    world.drain_orders();
+    println!("seed {seed}, {harmed_in:.1?}: {done:?}; {}", run.finish().await);
+}
 
-    let since = Instant::now();
-    let is = |reply: &Reply, so: &dyn Fn(serde_json::Value) -> bool| reply.status == 200 && so(reply.ok(200));
-    within(PATIENCE, "nothing is held and nothing in doubt any more", async || {
-        let held = client.get("/v1/reservations?state=held&limit=500").await;
-        let mut calm = is(&held, &|held| held["data"] == json!([]));
-        for service in &world.orders {
-            let operator = service.server.operator();
-            let (doctor, status) = (operator.get("/doctor").await, operator.get("/status").await);
-            calm &= is(&doctor, &|doctor| doctor["in_doubt"] == json!([]));
-            calm &= is(&status, &|status| status["figures"]["orders"]["settlements_open"] == 0);
-        }
-        calm
-    })
-    .await;
-    let converged_in = since.elapsed();
-
-    let known = std::mem::take(&mut *load.known.lock().unwrap());
-    let orders = all_orders(&client).await;
-    let found = check(&client, &known, &ON_HAND, &orders).await;
-    for service in world.orders.iter().chain(&world.products).chain([&world.gateway]) {
-        service.has_not_panicked();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_of_postgresql_and_of_mongod_under_load_loses_no_acknowledged_write() {
+    let _alone = ALONE.lock().await;
+    let mut run = Run::start().await;
+    for victim in [Victim::Postgres, Victim::Mongodb].repeat(2) {
+        run.load.goes_on(100, PATIENCE).await;
+        run.world.kill(victim);
+        run.world.restart(victim);
     }
-    println!(
-        "seed {seed}, {harmed_in:.1?}: {done:?}; {}; lost 0, doubled 0, oversold 0; all known {known_in:.1?} after the load, \
-         converged in {converged_in:.1?}",
-        load.tally(&known, found),
-    );
-    assert!(known.placed.len() > 100 && known.refused > 0, "it was no load");
+    run.load.goes_on(100, PATIENCE).await;
+    println!("PostgreSQL and mongod killed twice each: {}", run.finish().await);
 }

@@ -5,6 +5,9 @@ use clap::Args;
 use crate::run::{Result, cargo};
 use crate::servers;
 
+/// The same test that `cargo xtask test` runs for a short while.
+const TEST: &str = "servers_and_databases_that_are_killed_and_stopped_keep_what_was_acknowledged";
+
 /// How long and which schedule.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -23,7 +26,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result {
     let release: &[&str] = if options.debug { &[] } else { &["--release"] };
     let mut command = cargo(&["test", "--package", "shop", "--features", "full", "--test", "torture"]);
-    command.args(release).args(["--", "--ignored", "--nocapture"]);
+    command.args(release).args(["--", "--nocapture", "--exact", TEST]);
     command
         .env("SHOP_TORTURE_SECONDS", options.seconds.to_string())
         .env("SHOP_TORTURE_SEED", options.seed.to_string())
