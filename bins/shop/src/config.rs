@@ -10,6 +10,7 @@ use shop_core::config::{HumanDuration, Loaded, Loader, Violation};
 use shop_core::log::LogConfig;
 use shop_core::process::{DEFAULT_DRAIN, Failure};
 use shop_gateway::{GatewayConfig, ListenConfig, RouteConfig, UpstreamConfig};
+use shop_orders::OrderServiceConfig;
 
 use crate::servers::StoreUrl;
 
@@ -112,7 +113,7 @@ pub struct OrdersConfig {
 
 impl Default for OrdersConfig {
     fn default() -> Self {
-        let service = shop_orders::OrderServiceConfig::default();
+        let service = OrderServiceConfig::default();
         Self {
             listen: ([127, 0, 0, 1], 8081).into(),
             store: StoreUrl::sqlite(&PathBuf::from("shop-data/orders.db")),
@@ -121,6 +122,17 @@ impl Default for OrdersConfig {
             grace: service.grace.into(),
             require_if_match: false,
             require_idempotency_key: false,
+        }
+    }
+}
+
+impl OrdersConfig {
+    /// The settings of the service.
+    pub fn service(&self) -> OrderServiceConfig {
+        OrderServiceConfig {
+            place_deadline: self.place_deadline.0,
+            grace: self.grace.0,
+            ..OrderServiceConfig::default()
         }
     }
 }
@@ -160,12 +172,9 @@ impl ShopConfig {
             ("products.store", self.products.store.refused_for_products()),
         ];
         found.extend(refused.iter().filter_map(|(key, why)| Some(Violation::new(*key, (*why)?))));
-        if self.orders.place_deadline.0.is_zero() {
-            found.push(Violation::new("orders.place_deadline", "must be more than 0"));
-        }
-        if self.orders.place_deadline >= self.orders.grace {
-            let message = format!("must be less than orders.grace, which is {}", self.orders.grace);
-            found.push(Violation::new("orders.place_deadline", message));
+        if let Err(error) = self.orders.service().validate() {
+            // Its settings have the names of the keys.
+            found.push(Violation::new(format!("orders.{}", error.setting()), error.fault()));
         }
         if self.gateway.listen.is_empty() {
             found.push(Violation::new("gateway.listen", "has no address"));

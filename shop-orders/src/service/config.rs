@@ -84,12 +84,13 @@ impl OrderServiceConfig {
     }
 }
 
-/// Why a service cannot work with its settings.
+/// Why a service cannot work with its settings. Its text is the [setting](Self::setting), then what is
+/// [wrong](Self::fault) with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[error("{} {}", self.setting(), self.fault())]
 pub enum OrderConfigError {
     /// Recovery would give orders up while they are placed.
-    #[error("grace ({grace:?}) must be longer than place_deadline ({place_deadline:?})")]
     GraceTooShort {
         /// How old a held reservation is before recovery gives it up.
         grace: Duration,
@@ -97,8 +98,25 @@ pub enum OrderConfigError {
         place_deadline: Duration,
     },
     /// This setting must not be 0.
-    #[error("{0} must not be 0")]
     Zero(&'static str),
+}
+
+impl OrderConfigError {
+    /// The setting that is wrong, a field of [`OrderServiceConfig`].
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::GraceTooShort { .. } => "place_deadline",
+            Self::Zero(setting) => setting,
+        }
+    }
+
+    /// What is wrong with it, for a message that has named it in its own way.
+    pub fn fault(&self) -> String {
+        match self {
+            Self::GraceTooShort { grace, .. } => format!("must be less than grace, which is {grace:?}"),
+            Self::Zero(_) => "must not be 0".into(),
+        }
+    }
 }
 
 /// Waits that double from `first` to `most`, each shortened by a random part of up to a half.
@@ -141,9 +159,14 @@ mod tests {
         for place_deadline in [good.grace, good.grace * 2] {
             let error = OrderServiceConfig { place_deadline, ..good.clone() }.validate().unwrap_err();
             assert_eq!(error, OrderConfigError::GraceTooShort { grace: good.grace, place_deadline });
+            assert_eq!(error.to_string(), "place_deadline must be less than grace, which is 30s");
         }
         let no_lease = OrderServiceConfig { lease: Duration::ZERO, ..good.clone() };
-        assert_eq!(no_lease.validate(), Err(OrderConfigError::Zero("lease")));
+        let error = no_lease.validate().unwrap_err();
+        assert_eq!(
+            (error, error.to_string()),
+            (OrderConfigError::Zero("lease"), "lease must not be 0".into())
+        );
         let no_flows = OrderServiceConfig { max_flows: 0, ..good };
         assert_eq!(no_flows.validate(), Err(OrderConfigError::Zero("max_flows")));
     }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use shop_core::http::{Admin, App, CancellationToken, install_prometheus};
 use shop_core::process::Failure;
 use shop_core::{Clock, SystemClock};
+use shop_orders::OrderService;
 use shop_orders::http::{HttpConfig, app, figures, operator_routes};
-use shop_orders::{OrderService, OrderServiceConfig};
 use shop_products::ProductCatalog;
 use shop_products::client::RestCatalog;
 
@@ -19,12 +19,7 @@ pub(super) async fn part(
     clock: Arc<dyn Clock>,
 ) -> Result<(OrderService, App, Close), Failure> {
     let (store, close) = config.orders.store.orders(clock.clone()).await?;
-    let settings = OrderServiceConfig {
-        place_deadline: config.orders.place_deadline.0,
-        grace: config.orders.grace.0,
-        ..OrderServiceConfig::default()
-    };
-    let service = OrderService::start(store, catalog, clock, settings);
+    let service = OrderService::start(store, catalog, clock, config.orders.service());
     let mut http = HttpConfig::default();
     http.require_if_match = config.orders.require_if_match;
     http.require_idempotency_key = config.orders.require_idempotency_key;

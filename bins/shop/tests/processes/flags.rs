@@ -71,7 +71,7 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
             "[orders]\nplace_deadline = \"0s\"\nproducts_url = \"ftp://x\"\n[[routes]]\npath = \"v1\"\nupstream = \"nobody\"\n[log]\nlevel = \"loud\"\n",
             &[],
             &[
-                "{}:2: orders.place_deadline: ",
+                "{}:2: orders.place_deadline: must not be 0",
                 "{}:3: orders.products_url: ",
                 "{}:5: routes.0.path: ",
                 "{}:6: routes.0.upstream: ",
@@ -90,7 +90,7 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
             // A flag gives the gateway's address.
             &[],
             &[
-                "{}:4: orders.place_deadline: must be less than orders.grace, which is 30s",
+                "{}:4: orders.place_deadline: must be less than grace, which is 30s",
                 "{}:5: orders.products_url: ",
             ],
         ),
