@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `config` | layered, typed configuration with the origin of every value |
 //! | `log` | JSON events to stdout and rolling files |
+//! | `drain` | the end of a server that cuts no request short |
 //! | `http` | server, router, request and response helpers, admin endpoints |
 //! | `openapi` | OpenAPI 3.1 documents and an offline page |
 //! | `sqlite` | connection set-up for the SQLite stores |
@@ -25,6 +26,8 @@
 
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "drain")]
+pub mod drain;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "log")]

@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use crate::drain::read_arrived;
+
 /// How long, and over how many bytes, a closing connection reads on.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 64 << 20;
@@ -28,7 +30,10 @@ pub struct Connection {
     awaited: AtomicU64,
     /// Whether a byte has come since.
     heard: AtomicBool,
+    /// Whether the head is whole.
+    asked: AtomicBool,
     linger: AtomicBool,
+    draining: AtomicBool,
 }
 
 impl Connection {
@@ -39,7 +44,9 @@ impl Connection {
             accepted: Instant::now(),
             awaited: AtomicU64::new(0),
             heard: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             linger: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -47,12 +54,32 @@ impl Connection {
     pub(crate) fn await_head(&self) -> bool {
         let now = u64::try_from(self.accepted.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.heard.store(false, Ordering::Relaxed);
+        self.asked.store(false, Ordering::Relaxed);
         self.awaited.swap(now.max(1), Ordering::Relaxed) == 0
     }
 
     /// Whether anything of the head that is waited for has come.
     pub(crate) fn head_begun(&self) -> bool {
         self.heard.load(Ordering::Relaxed)
+    }
+
+    /// The head is whole, and its request is being answered.
+    pub(crate) fn head_whole(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a head has begun to come and is not whole.
+    pub(crate) fn is_in_head(&self) -> bool {
+        self.head_begun() && !self.asked.load(Ordering::Relaxed)
+    }
+
+    /// The server ends: what has come is read to the last byte, and the next answer is the last.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// How long the current head has been waited for.
@@ -87,7 +114,10 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let mut read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_pending() && self.connection.is_draining() {
+            read = read_arrived(&self.stream, buf);
+        }
         if buf.filled().len() > before && !self.connection.head_begun() {
             self.connection.heard.store(true, Ordering::Relaxed);
         }

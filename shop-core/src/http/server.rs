@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,8 +20,8 @@ use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::BoxError;
@@ -29,6 +31,7 @@ use super::context::RequestId;
 use super::head_timer::HeadTimer;
 use super::stack::App;
 use crate::Problem;
+use crate::drain::{Drain, Ticket, accept_until};
 
 /// How long a client that was refused before it had asked may take its answer.
 const PARTING: Duration = Duration::from_secs(5);
@@ -174,40 +177,39 @@ impl<M: MakeConnection> Server<M> {
         self.listeners.iter().map(|(_, address)| *address)
     }
 
-    /// Serves until `shutdown` is cancelled; then accepts nothing more, finishes what runs, and after the configured time breaks
-    /// off what still does.
+    /// Serves until `shutdown` is cancelled; then accepts nothing more, finishes what runs or has begun to come, and after the
+    /// configured time breaks off what still does.
     ///
     /// # Cancel safety
     /// Dropped, it accepts nothing more and breaks off every connection.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
         let Self { listeners, make, config } = self;
-        let tasks = TaskTracker::new();
-        let connections = Connections {
+        let connections = Arc::new(Connections {
             make: Arc::new(make),
             http: builder(&config),
             header_timeout: config.header_timeout,
             idle_timeout: config.idle_timeout,
-            drain: CancellationToken::new(),
+            drain: Drain::default(),
             abort: CancellationToken::new(),
-            aborted: Arc::new(AtomicUsize::new(0)),
-            tasks: tasks.clone(),
-        };
-        let abort = connections.abort.clone();
-        let _abort_on_drop = abort.clone().drop_guard();
-        let drain = connections.drain.clone();
-        let aborted = connections.aborted.clone();
-        let connections = Arc::new(connections);
+            aborted: AtomicUsize::new(0),
+        });
+        let _abort_on_drop = connections.abort.clone().drop_guard();
+        let mut accepting = JoinSet::new();
         for (listener, local) in listeners {
-            tasks.spawn(accept(listener, local, connections.clone(), shutdown.clone()));
+            let (connections, shutdown) = (connections.clone(), shutdown.clone());
+            accepting.spawn(accept_until(listener, shutdown.cancelled_owned(), move |stream, peer| {
+                tokio::spawn(serve(stream, peer, local, connections.drain.join(), connections.clone()));
+            }));
         }
         shutdown.cancelled().await;
-        drain.cancel();
-        tasks.close();
-        if tokio::time::timeout(config.drain, tasks.wait()).await.is_err() {
-            abort.cancel();
-            tasks.wait().await;
+        // They stop at the same word; one that panicked has been reported.
+        while accepting.join_next().await.is_some() {}
+        connections.drain.start();
+        if tokio::time::timeout(config.drain, connections.drain.finished()).await.is_err() {
+            connections.abort.cancel();
+            connections.drain.finished().await;
         }
-        Drained { aborted: aborted.load(Ordering::Relaxed) }
+        Drained { aborted: connections.aborted.load(Ordering::Relaxed) }
     }
 }
 
@@ -247,57 +249,16 @@ struct Connections<M> {
     http: http1::Builder,
     header_timeout: Duration,
     idle_timeout: Duration,
-    drain: CancellationToken,
+    drain: Drain,
     abort: CancellationToken,
-    aborted: Arc<AtomicUsize>,
-    tasks: TaskTracker,
-}
-
-async fn accept<M: MakeConnection>(
-    listener: TcpListener,
-    local: SocketAddr,
-    connections: Arc<Connections<M>>,
-    shutdown: CancellationToken,
-) {
-    const SHORTEST: Duration = Duration::from_millis(10);
-    const LONGEST: Duration = Duration::from_secs(1);
-    let mut pause = SHORTEST;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return,
-            () = connections.abort.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                pause = SHORTEST;
-                connections.tasks.spawn(serve(stream, peer, local, connections.clone()));
-            }
-            // The client's fault, and over.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionAborted
-                        | io::ErrorKind::ConnectionReset
-                        | io::ErrorKind::Interrupted
-                ) => {}
-            // Out of descriptors or memory: trying at once would only burn a core.
-            Err(error) => {
-                tracing::warn!(target: "shop_core::http", %error, %local, "cannot accept a connection");
-                tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST),
-                }
-            }
-        }
-    }
+    aborted: AtomicUsize,
 }
 
 async fn serve<M: MakeConnection>(
     stream: TcpStream,
     peer: SocketAddr,
     local: SocketAddr,
+    ticket: Ticket,
     connections: Arc<Connections<M>>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -305,7 +266,8 @@ async fn serve<M: MakeConnection>(
         return;
     }
     let connection = Arc::new(Connection::new(peer, local));
-    let service = Adapter(connections.make.connection(connection.clone()));
+    let service =
+        Adapter { service: connections.make.connection(connection.clone()), connection: connection.clone() };
     let io = TokioIo::new(Socket::new(stream, connection.clone()));
     let mut http = connections.http.clone();
     http.timer(HeadTimer {
@@ -314,22 +276,15 @@ async fn serve<M: MakeConnection>(
         idle_timeout: connections.idle_timeout,
     });
     let mut serving = http.serve_connection(io, service);
-    // Tokens of its own: waiting on a shared one would make every connection take the same lock at every wake.
-    let (drain, abort) = (connections.drain.child_token(), connections.abort.child_token());
-    let (mut drained, mut aborted) = (pin!(drain.cancelled()), pin!(abort.cancelled()));
-    let mut draining = false;
-    let result = loop {
-        tokio::select! {
-            biased;
-            result = &mut serving => break result,
-            () = aborted.as_mut() => {
-                connections.aborted.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            () = drained.as_mut(), if !draining => {
-                draining = true;
-                Pin::new(&mut serving).graceful_shutdown();
-            }
+    // A token of its own: waiting on a shared one would make every connection take the same lock at every wake.
+    let abort = connections.abort.child_token();
+    let mut aborted = pin!(abort.cancelled());
+    let result = tokio::select! {
+        biased;
+        result = served(&mut serving, &ticket, &connection) => result,
+        () = aborted.as_mut() => {
+            connections.aborted.fetch_add(1, Ordering::Relaxed);
+            return;
         }
     };
     let Err(error) = result else { return };
@@ -373,6 +328,42 @@ async fn serve<M: MakeConnection>(
     }
 }
 
+/// Serves a connection to its end, which comes with the server's, once all that had come by then is answered.
+async fn served<S, B>(
+    serving: &mut http1::Connection<TokioIo<Socket>, Adapter<S>>,
+    ticket: &Ticket,
+    connection: &Connection,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    B: http_body::Body<Error: Into<BoxError>> + 'static,
+{
+    let (mut registered, mut told) = (false, false);
+    poll_fn(|cx| {
+        if !registered {
+            ticket.register(cx.waker());
+            registered = true;
+        }
+        let draining = ticket.is_draining();
+        if draining {
+            connection.drain();
+        }
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut *serving).poll(cx) {
+                return Poll::Ready(result);
+            }
+            // A connection at rest is closed when hyper is told: not before all that has come was read, nor under a head
+            // that is half there.
+            if !draining || told || connection.is_in_head() {
+                return Poll::Pending;
+            }
+            Pin::new(&mut *serving).graceful_shutdown();
+            told = true;
+        }
+    })
+    .await
+}
+
 /// The answer to a head that did not come in time, which hyper does not make.
 fn late_answer(refusal: &mut Refusal) -> Vec<u8> {
     let id = RequestId::generate();
@@ -391,19 +382,49 @@ fn late_answer(refusal: &mut Refusal) -> Vec<u8> {
     answer
 }
 
-/// A tower service as hyper calls it: made ready first, then called, without a box.
-struct Adapter<S>(S);
+/// A tower service as hyper calls it: made ready first, then called, without a box. When the server ends, its answers say
+/// that they are the last, which hyper would not say of one that is there before it is told.
+struct Adapter<S> {
+    service: S,
+    connection: Arc<Connection>,
+}
 
-impl<S> hyper::service::Service<Request<Incoming>> for Adapter<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
 where
-    S: Service<Request<Incoming>> + Clone,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
 {
-    type Response = S::Response;
+    type Response = Response<B>;
     type Error = S::Error;
-    type Future = Ready<S>;
+    type Future = Answering<S>;
 
-    fn call(&self, request: Request<Incoming>) -> Ready<S> {
-        Ready::Waiting { service: self.0.clone(), request: Some(request) }
+    fn call(&self, request: Request<Incoming>) -> Answering<S> {
+        self.connection.head_whole();
+        let ready = Ready::Waiting { service: self.service.clone(), request: Some(request) };
+        Answering { ready, connection: self.connection.clone() }
+    }
+}
+
+pin_project! {
+    struct Answering<S: Service<Request<Incoming>>> {
+        #[pin]
+        ready: Ready<S>,
+        connection: Arc<Connection>,
+    }
+}
+
+impl<S, B> Future for Answering<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    type Output = Result<Response<B>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = std::task::ready!(this.ready.poll(cx))?;
+        if this.connection.is_draining() {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(answer))
     }
 }
 

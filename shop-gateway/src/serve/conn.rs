@@ -16,10 +16,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use shop_core::Problem;
+use shop_core::drain::Ticket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::drain::Ticket;
 use super::io::{ClientIo, Traffic};
 use super::watchdog::{Expired, Watchdog};
 use crate::access::refused_before_routing;

@@ -1,12 +1,12 @@
 //! A client's socket, with an eye on what passes.
 
-use std::io::{self, Read};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use socket2::SockRef;
+use shop_core::drain::read_arrived;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -59,19 +59,6 @@ impl Traffic {
     }
 }
 
-/// Reads what the kernel has, whatever the runtime knows. When it is pending, nobody is told whom to wake.
-fn read_now(stream: &TcpStream, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-    let socket = SockRef::from(stream);
-    match (&*socket).read(buf.initialize_unfilled()) {
-        Ok(n) => buf.advance(n),
-        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-            return Poll::Pending;
-        }
-        Err(e) => return Poll::Ready(Err(e)),
-    }
-    Poll::Ready(Ok(()))
-}
-
 /// A client's socket.
 #[derive(Debug)]
 pub(super) struct ClientIo {
@@ -88,7 +75,7 @@ impl AsyncRead for ClientIo {
         let before = buf.filled().len();
         let mut polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_pending() && self.traffic.last_look.load(Relaxed) {
-            polled = read_now(&self.stream, buf);
+            polled = read_arrived(&self.stream, buf);
         }
         if let Poll::Ready(Ok(())) = polled {
             if buf.filled().len() > before {

@@ -3,9 +3,7 @@
 //! Two ways to run it. [`Server`] has threads of its own, one runtime and one listener each, and is what a gateway
 //! process uses. [`serve`] runs in the runtime that is there already.
 
-mod accept;
 mod conn;
-mod drain;
 mod gather;
 mod io;
 mod watchdog;
@@ -15,12 +13,12 @@ use std::future::Future;
 use std::io::Result;
 use std::time::Duration;
 
+use shop_core::drain::{Drain, accept_until};
 use tokio::net::TcpListener;
 
 use crate::config::ListenConfig;
 use crate::gateway::Gateway;
 use conn::ConnSettings;
-use drain::Drain;
 
 pub use workers::{Server, ServerHandle};
 
@@ -55,7 +53,7 @@ pub async fn serve(
             sweeper.sweep();
         }
     });
-    accept::accept_until(listener, shutdown, |stream, peer| {
+    accept_until(listener, shutdown, |stream, peer| {
         // Connections that have ended leave nothing behind.
         while tasks.try_join_next().is_some() {}
         tasks.spawn(conn::serve_connection(stream, peer, gateway.clone(), settings.clone(), drain.join()));

@@ -10,14 +10,14 @@ use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use shop_core::drain::{Drain, accept_until};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
 
+use super::SWEEP;
 use super::conn::{ConnSettings, serve_connection};
-use super::drain::Drain;
-use super::{SWEEP, accept};
 use crate::config::ListenConfig;
 use crate::gateway::{GatewayPlan, LocalGateway};
 
@@ -144,7 +144,7 @@ async fn work(
         let mut stop = stop.clone();
         accepting.push(tokio::task::spawn_local(async move {
             let stopped = async move { drop(stop.wait_for(|stop| *stop != Stop::Run).await) };
-            accept::accept_until(listener, stopped, |stream, peer| {
+            accept_until(listener, stopped, |stream, peer| {
                 let (gateway, settings) = (gateway.clone(), settings.clone());
                 tokio::task::spawn_local(serve_connection(stream, peer, gateway, settings, drain.join()));
             })

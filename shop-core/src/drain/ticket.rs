@@ -1,5 +1,3 @@
-//! Telling connections to finish, and knowing when they have.
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +8,7 @@ use tokio::sync::Notify;
 /// Tells a set of connections to finish. A connection asks [`Ticket::is_draining`], one load of a flag, whenever it
 /// is polled, and is woken when that changes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Drain(Arc<Inner>);
+pub struct Drain(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -27,7 +25,7 @@ struct Connections {
 
 /// A connection's membership, until dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub struct Ticket {
     drain: Drain,
     id: u64,
 }
@@ -38,7 +36,7 @@ impl Drain {
     }
 
     /// Adds a connection: to be done where it is accepted, or the end may come before it is known of.
-    pub(super) fn join(&self) -> Ticket {
+    pub fn join(&self) -> Ticket {
         let mut connections = self.lock();
         let id = connections.next;
         connections.next += 1;
@@ -46,15 +44,19 @@ impl Drain {
         Ticket { drain: self.clone(), id }
     }
 
-    pub(super) fn start(&self) {
+    /// Tells them to finish.
+    pub fn start(&self) {
         self.0.draining.store(true, Ordering::Release);
         for waker in self.lock().wakers.values().flatten() {
             waker.wake_by_ref();
         }
     }
 
-    /// Waits until no connection is left.
-    pub(super) async fn finished(&self) {
+    /// Waits until no connection is left. For one waiter at a time.
+    ///
+    /// # Cancel safety
+    /// Safe: it may be waited for again.
+    pub async fn finished(&self) {
         loop {
             let empty = self.0.empty.notified();
             if self.lock().wakers.is_empty() {
@@ -66,12 +68,13 @@ impl Drain {
 }
 
 impl Ticket {
-    pub(super) fn is_draining(&self) -> bool {
+    /// Whether the connection is to finish.
+    pub fn is_draining(&self) -> bool {
         self.drain.0.draining.load(Ordering::Acquire)
     }
 
     /// Whom to wake when draining starts.
-    pub(super) fn register(&self, waker: &Waker) {
+    pub fn register(&self, waker: &Waker) {
         self.drain.lock().wakers.insert(self.id, Some(waker.clone()));
     }
 }
