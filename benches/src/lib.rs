@@ -11,8 +11,8 @@ use shop_orders::{NewOrder, OrderService, OrderServiceConfig, OrderStore};
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::store::sqlite::SqliteProductStore;
 use shop_products::{
-    HoldLine, HoldRequest, ImportRow, LocalCatalog, ProductDetails, ProductRef, ProductService,
-    ProductServiceConfig, ProductStore, ReservationId, Sku,
+    HoldLine, HoldRequest, ImportRow, LocalCatalog, ProductDetails, ProductId, ProductRef, ProductService,
+    ProductServiceConfig, ProductStore, ReservationId, RowOutcome, Sku,
 };
 
 /// Where a bench keeps its data.
@@ -41,7 +41,8 @@ pub struct Shop {
     pub products: ProductService,
     /// Its orders.
     pub orders: OrderService,
-    skus: u64,
+    /// The ids of its products: at n the one whose SKU is [`sku`]`(n)`.
+    pub ids: Vec<ProductId>,
     next: AtomicU64,
     _folder: tempfile::TempDir,
 }
@@ -76,16 +77,17 @@ impl Shop {
         let combiner = CombinerConfig { max_batch, ..CombinerConfig::default() };
         let config = ProductServiceConfig { combiner, view_capacity, ..ProductServiceConfig::default() };
         let products = ProductService::start(products, clock.clone(), config);
-        fill(&products, skus).await;
+        let ids = fill(&products, skus).await;
         let config = OrderServiceConfig { combiner, ..OrderServiceConfig::default() };
         let orders = OrderService::start(orders, Arc::new(LocalCatalog(products.clone())), clock, config);
-        Self { products, orders, skus, next: AtomicU64::new(0), _folder: folder }
+        Self { products, orders, ids, next: AtomicU64::new(0), _folder: folder }
     }
 
     /// The next two lines: neighbours, round and round over all products.
     pub fn lines(&self) -> Vec<HoldLine> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
-        [n, n + 1].map(|n| HoldLine { product: ProductRef::Sku(sku(n % self.skus)), quantity: 1 }).into()
+        let skus = self.ids.len() as u64;
+        [n, n + 1].map(|n| HoldLine { product: ProductRef::Sku(sku(n % skus)), quantity: 1 }).into()
     }
 
     /// Places one order of two lines.
@@ -116,24 +118,30 @@ pub fn sku(number: u64) -> Sku {
     format!("SKU-{number:07}").parse().expect("a valid SKU")
 }
 
-/// Makes products 0 to `skus`.
-async fn fill(products: &ProductService, skus: u64) {
-    let numbers: Vec<u64> = (0..skus).collect();
-    for chunk in numbers.chunks(1_000) {
-        let rows = chunk.iter().map(|number| ImportRow {
-            details: ProductDetails {
-                sku: sku(*number),
-                name: format!("Product {number}"),
-                description: String::new(),
-                price: "19.99 EUR".parse().expect("a price"),
-                attributes: Default::default(),
-                tags: Vec::new(),
-                status: Default::default(),
-            },
-            on_hand: Some(1_000_000_000),
-        });
-        products.import_batch(rows.collect(), false).await.expect("imports");
+/// Makes products 0 to `skus`, and says which ids they have.
+async fn fill(products: &ProductService, skus: u64) -> Vec<ProductId> {
+    const AT_ONCE: usize = 10_000;
+    let mut ids = Vec::with_capacity(skus as usize);
+    let mut rows = (0..skus).map(|number| ImportRow {
+        details: ProductDetails {
+            sku: sku(number),
+            name: format!("Product {number}"),
+            description: String::new(),
+            price: "19.99 EUR".parse().expect("a price"),
+            attributes: Default::default(),
+            tags: Vec::new(),
+            status: Default::default(),
+        },
+        on_hand: Some(1_000_000_000),
+    });
+    while (ids.len() as u64) < skus {
+        let made = products.import_batch(rows.by_ref().take(AT_ONCE).collect(), false).await;
+        ids.extend(made.expect("imports").into_iter().map(|outcome| match outcome {
+            RowOutcome::Created(id) => id,
+            other => panic!("not a new product: {other:?}"),
+        }));
     }
+    ids
 }
 
 /// Runs `work` `times` times in all, from `callers` tasks at once, and says how long it took.

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -107,7 +108,14 @@ impl ProductService {
     /// The store's.
     pub async fn get_many(&self, products: &[ProductRef]) -> Result<Vec<Option<Product>>, ProductError> {
         let snapshot = self.load(&footprint_of(products)).await?;
-        Ok(products.iter().map(|product| find(&snapshot, product).cloned()).collect())
+        let live = |product: &&Product| product.deleted_at.is_none();
+        let by_sku: HashMap<_, _> =
+            snapshot.products.values().filter(live).map(|product| (&product.details.sku, product)).collect();
+        let found = products.iter().map(|product| match product {
+            ProductRef::Id(id) => snapshot.products.get(id).filter(live),
+            ProductRef::Sku(sku) => by_sku.get(sku).copied(),
+        });
+        Ok(found.map(Option::<&Product>::cloned).collect())
     }
 
     /// A page of products that are not deleted.
@@ -450,16 +458,6 @@ fn footprint_of(products: &[ProductRef]) -> Footprint {
         }
     }
     footprint
-}
-
-fn find<'a>(snapshot: &'a Snapshot, product: &ProductRef) -> Option<&'a Product> {
-    match product {
-        ProductRef::Id(id) => snapshot.products.get(id).filter(|product| product.deleted_at.is_none()),
-        ProductRef::Sku(sku) => snapshot
-            .products
-            .values()
-            .find(|product| product.details.sku == *sku && product.deleted_at.is_none()),
-    }
 }
 
 /// A reservation as it is shown: released, if its time has come.
