@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoo
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Mutex;
 
+use super::place::Place;
 use super::schema::migrate;
 use super::writer::{begin_session, exec, open_patiently, prepare_writer, rolled_back};
 use super::{Query, Schema, Script, SqliteConfig, classified, path_of};
@@ -21,6 +22,7 @@ pub struct SqliteDb {
 
 #[derive(Debug)]
 pub(super) struct Shared {
+    place: Place,
     options: SqliteConnectOptions,
     session: &'static str,
     /// `None` until first used, while in use, and after a failure that may have left it in a bad way.
@@ -66,11 +68,16 @@ impl SqliteDb {
             })?;
         }
         let mut writer = open_patiently(&options, config.busy_timeout).await?;
+        // A file that is gone later is a fault, not a new database.
+        let options = options.create_if_missing(false);
+        let place = Place::of(path)?;
         migrate(&mut writer, schema).await?;
         begin_session(&mut writer, session).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(config.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
+            // With more callers than readers all wait: a warning for each would bury the log.
+            .acquire_slow_threshold(Duration::MAX)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
@@ -80,15 +87,15 @@ impl SqliteDb {
                     .pragma("query_only", "ON")
                     .pragma("cache_size", format!("-{}", config.reader_cache)),
             );
-        let shared = Shared { options, session, writer: Arc::new(Mutex::new(Some(writer))), readers };
+        let shared = Shared { place, options, session, writer: Arc::new(Mutex::new(Some(writer))), readers };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs a script as one transaction: all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Conflict`] if an expectation or a constraint does not hold; then, and with `Unavailable` and
-    /// `Full`, nothing is written. [`StoreErrorKind::Unknown`] if the disk failed or the runtime shut down meanwhile.
+    /// [`StoreErrorKind::Conflict`] if an expectation or a constraint does not hold, [`StoreErrorKind::Unavailable`] if the
+    /// database cannot be written, or its file is not where it was; then, and with `Full`, nothing is written. [`StoreErrorKind::Unknown`] if the disk failed or the runtime shut down meanwhile.
     ///
     /// # Cancel safety
     /// Once polled it runs to its end, whether the caller waits or not.
@@ -232,11 +239,12 @@ impl SqliteDb {
         &self.shared.readers
     }
 
-    /// Whether the database can be read now.
+    /// Whether the database can be read now, and is where it was opened.
     ///
     /// # Errors
     /// If it cannot.
     pub async fn ping(&self) -> StoreResult<()> {
+        self.shared.place.check("ping SQLite")?;
         self.read("ping SQLite", Query::new("SELECT 1 FROM sqlite_schema LIMIT 1")).await.map(|_| ())
     }
 
@@ -251,7 +259,9 @@ impl SqliteDb {
 }
 
 impl Shared {
+    /// The writer, opened anew if need be.
     async fn ready(&self, writer: Option<SqliteConnection>) -> StoreResult<SqliteConnection> {
+        self.place.check("open the writer")?;
         match writer {
             Some(writer) => Ok(writer),
             None => {

@@ -11,6 +11,7 @@
 mod config;
 mod db;
 mod error;
+mod place;
 mod query;
 mod schema;
 mod script;

@@ -109,6 +109,30 @@ async fn a_failed_transaction_is_rolled_back() {
     assert_eq!(rows(&db).await, [2]);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_written_to_a_file_that_was_removed_or_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(&folder).await;
+    db.commit("before", insert(1)).await.unwrap();
+    let (here, away) = (folder.path().join("new/folder/test.db"), folder.path().join("away.db"));
+    std::fs::rename(&here, &away).unwrap();
+    let mut refused = vec![db.commit("gone", insert(2)).await.unwrap_err(), db.ping().await.unwrap_err()];
+    assert!(!here.exists(), "a database without what was in the other");
+    std::fs::copy(&away, &here).unwrap();
+    let statement = Query::new("INSERT INTO t VALUES (3)");
+    refused.push(db.execute("replaced", statement).await.unwrap_err());
+    refused.push(db.transaction("replaced", |_| Box::pin(async { Ok(()) })).await.unwrap_err());
+    for error in refused {
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{}", error.chain());
+        assert!(error.chain().contains("test.db is not there any more: "), "{}", error.chain());
+    }
+    std::fs::rename(&away, &here).unwrap();
+    db.commit("back", insert(4)).await.unwrap();
+    db.ping().await.unwrap();
+    assert_eq!(rows(&db).await, [1, 4]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_may_open_a_new_file_at_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 
 #[cfg(all(feature = "mongodb", feature = "postgres"))]
 mod databases;
+mod faults;
 mod flags;
 mod limits;
 mod logs;
