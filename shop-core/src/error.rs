@@ -69,13 +69,38 @@ impl StoreError {
 
     /// The error and its causes in one line, for logs; never for a client.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
+        chain(self)
+    }
+}
+
+/// An error and its causes in one line, for logs and operators; never for a client. A cause that an error has told already,
+/// as some drivers' do, is not told again.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.ends_with(&told) {
             text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
+            text.push_str(&told);
         }
-        text
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open: {0}")]
+    struct TellsItsCause(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = TellsItsCause(std::io::Error::other("disk on fire"));
+        let error = StoreError::new(StoreErrorKind::Unavailable, "connect").with_source(cause);
+        assert_eq!(error.chain(), "connect: Unavailable: cannot open: disk on fire");
     }
 }

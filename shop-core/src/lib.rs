@@ -55,7 +55,7 @@ pub mod task;
 mod time;
 
 pub use combiner::{Batch, Combiner, CombinerConfig, CombinerGone};
-pub use error::{StoreError, StoreErrorKind, StoreResult};
+pub use error::{StoreError, StoreErrorKind, StoreResult, chain};
 pub use money::{Currency, Money, MoneyError};
 pub use page::{Cursor, Limit, Page, PageRequest};
 pub use problem::{BodyRefusal, FieldError, Problem};

@@ -37,15 +37,8 @@ impl Failure {
     }
 
     /// A fault that an error made, with its sources.
-    pub fn fault(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        Self::Fault(text)
+    pub fn fault(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Fault(crate::chain(error))
     }
 }
 

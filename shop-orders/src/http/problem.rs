@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use shop_core::Problem;
 use shop_core::http::{MoneySchema, ProblemSchema};
+use shop_core::{Problem, chain};
 use shop_products::{LineStatus, ProductId, ShortLine, UnknownLine};
 use utoipa::openapi::schema::{AllOfBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
@@ -85,18 +85,6 @@ impl From<OrderError> for Problem {
             }
         }
     }
-}
-
-/// For the log alone.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn name(status: Status) -> &'static str {

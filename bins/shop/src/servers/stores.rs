@@ -133,7 +133,7 @@ impl StoreUrl {
     }
 
     /// Why it cannot be opened; an adapter need not say which store it is.
-    fn fault(&self, error: &dyn std::error::Error) -> Failure {
+    fn fault(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
         Failure::Fault(format!("{self}: {}", Failure::fault(error)))
     }
 }
