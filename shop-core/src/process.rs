@@ -54,12 +54,13 @@ impl std::error::Error for Failure {}
 
 /// Runs a process's work on a multi-threaded runtime; what went wrong goes to stderr as `<name>: …`.
 ///
-/// `work` gets the token that SIGTERM and SIGINT cancel. `workers` is the number of threads; 0 is one a core.
+/// The limit of open files is raised as far as the process may. `work` gets the token that SIGTERM and SIGINT cancel. `workers` is the number of threads; 0 is one a core.
 pub fn run<F, Fut>(name: &str, workers: usize, work: F) -> ExitCode
 where
     F: FnOnce(CancellationToken) -> Fut,
     Fut: Future<Output = Result<(), Failure>>,
 {
+    raise_open_files();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if workers > 0 {
         builder.worker_threads(workers);
@@ -84,6 +85,19 @@ where
         }
     }
 }
+
+/// Lets the process have as many files and sockets as it may: the usual limit of 1,024 is for programs that use `select`,
+/// and is soon used up by clients, after which not even a database file can be opened.
+#[cfg(unix)]
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where the system takes less than it says, the limit stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+#[cfg(not(unix))]
+fn raise_open_files() {}
 
 /// A token that SIGTERM or SIGINT cancels; a second signal ends the process at once with code 1.
 ///

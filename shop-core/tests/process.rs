@@ -33,10 +33,18 @@ fn main() -> ExitCode {
             run("child", 0, |_| async { Err(Failure::Config("a.toml:1: bad\na.toml:2: worse".into())) })
         }
         Some("child-fails") => run("child", 0, |_| async { Err(Failure::Fault("no disk".into())) }),
+        #[cfg(unix)]
+        Some("child-opens") => run("child", 1, |_| async {
+            let opened: std::io::Result<Vec<_>> =
+                (0..200).map(|_| std::fs::File::open("/dev/null")).collect();
+            opened.map(drop).map_err(|e| Failure::fault(&e))
+        }),
         // Anything else is an argument of the test runner.
         _ => {
             exit_codes();
             signals();
+            #[cfg(unix)]
+            open_files();
             println!("test process ... ok");
             ExitCode::SUCCESS
         }
@@ -75,6 +83,15 @@ fn signals() {
     assert_eq!(next(&mut lines), "draining");
     kill("TERM", &process);
     assert_eq!(process.wait().expect("it ends").code(), Some(1), "a second signal does not wait");
+}
+
+/// With the limit of a shell that is lower than what it needs.
+#[cfg(unix)]
+fn open_files() {
+    let limited = ["-c", "ulimit -Sn 100 && exec \"$0\" child-opens"];
+    let child = std::env::current_exe().expect("the test's own path");
+    let output = Command::new("sh").args(limited).arg(child).output().expect("the child starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
 
 type Lines = std::io::Lines<BufReader<std::process::ChildStdout>>;
