@@ -6,33 +6,27 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shop_core::SystemClock;
 use shop_products::ProductStore;
-use shop_products::store::mongodb::{MongoConfig, MongoProductStore};
+use shop_products::store::mongodb::{MongoProductStore, TestDatabase};
 use shop_products::testing::ProductStoreFactory;
-
-#[path = "mongodb/database.rs"]
-mod database;
-use database::Database;
 
 struct Mongo;
 
-async fn open(database: &Database) -> Arc<dyn ProductStore> {
-    let config = MongoConfig { database: database.name.clone(), ..MongoConfig::default() };
-    Arc::new(MongoProductStore::connect_with(&database.url, config, Arc::new(SystemClock)).await.unwrap())
+async fn open(database: &TestDatabase) -> Arc<dyn ProductStore> {
+    Arc::new(MongoProductStore::connect(database.url()).await.unwrap())
 }
 
 #[async_trait]
 impl ProductStoreFactory for Mongo {
-    type Guard = Database;
+    type Guard = TestDatabase;
 
-    async fn fresh(&self) -> (Database, Arc<dyn ProductStore>) {
-        let database = Database::fresh();
+    async fn fresh(&self) -> (TestDatabase, Arc<dyn ProductStore>) {
+        let database = TestDatabase::fresh();
         let store = open(&database).await;
         (database, store)
     }
 
-    async fn reopen(&self, database: &Database) -> Arc<dyn ProductStore> {
+    async fn reopen(&self, database: &TestDatabase) -> Arc<dyn ProductStore> {
         open(database).await
     }
 }

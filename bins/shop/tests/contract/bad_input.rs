@@ -22,7 +22,7 @@ async fn state(shop: &Tested) -> Value {
 }
 
 async fn no_bad_input_changes_anything(setting: Setting) {
-    let shop = setting.own(&[]);
+    let shop = setting.own(&[]).await;
     shop.product("A", 10).await;
     let order = shop.order(&[("A", 1)]).await;
     shop.stock_becomes("A", 10, 1).await;

@@ -6,12 +6,14 @@ use crate::support::client::{lines_of, path, product};
 in_every_setting!(own: versions_and_keys_can_be_required);
 
 async fn versions_and_keys_can_be_required(setting: Setting) {
-    let shop = setting.own(&[
-        ("SHOP__ORDERS__REQUIRE_IF_MATCH", "true"),
-        ("SHOP__PRODUCTS__REQUIRE_IF_MATCH", "true"),
-        ("SHOP__ORDERS__REQUIRE_IDEMPOTENCY_KEY", "true"),
-        ("SHOP__PRODUCTS__REQUIRE_IDEMPOTENCY_KEY", "true"),
-    ]);
+    let shop = setting
+        .own(&[
+            ("SHOP__ORDERS__REQUIRE_IF_MATCH", "true"),
+            ("SHOP__PRODUCTS__REQUIRE_IF_MATCH", "true"),
+            ("SHOP__ORDERS__REQUIRE_IDEMPOTENCY_KEY", "true"),
+            ("SHOP__PRODUCTS__REQUIRE_IDEMPOTENCY_KEY", "true"),
+        ])
+        .await;
     let lamp = product("A", 10);
     shop.post("/v1/products", &lamp).await.problem(400, "idempotency_key_required");
     let made = shop.call("POST", "/v1/products").header("idempotency-key", "lamp").json(&lamp);

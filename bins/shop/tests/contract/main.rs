@@ -1,4 +1,5 @@
-//! The HTTP contract, path by path, over real HTTP: with stores in memory and on SQLite, through the gateway and without it.
+//! The HTTP contract, path by path, over real HTTP: with stores in memory, on SQLite and on
+//! database servers, through the gateway and without it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad_input;

@@ -77,7 +77,7 @@ async fn what_cannot_be_imported_is_refused(shop: Tested) {
 }
 
 async fn what_is_exported_is_imported_unchanged(setting: Setting) {
-    let shop = setting.own(&[]);
+    let shop = setting.own(&[]).await;
     let mut all: Vec<Value> = (0..700).map(|n| product(&format!("X-{n:05}"), n)).collect();
     all[0]["tags"] = json!(["a|b", "[c", "d\""]);
     all[1]["attributes"] =

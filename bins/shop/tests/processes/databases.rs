@@ -1,10 +1,10 @@
 //! Orders in PostgreSQL and products in MongoDB, two instances of each behind one gateway.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use shop_core::postgres::TestDatabase;
+use shop_core::postgres;
+use shop_products::store::mongodb;
 
 use crate::separate::gateway;
 use crate::support::client::{Client, lines_of, path};
@@ -15,21 +15,12 @@ const BUYERS: usize = 60;
 /// Units that there are of the scarcer one.
 const UNITS: i64 = 25;
 
-/// A database of its own on the replica set of the tests.
-fn mongodb() -> String {
-    let url = std::env::var("SHOP_TEST_MONGODB_URL");
-    let url = url.expect("SHOP_TEST_MONGODB_URL names a replica set, as `cargo xtask test` does");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    let (server, options) = url.split_once("/?").expect("it ends in /?replicaSet=NAME");
-    format!("{server}/shop_test_{}_{now}?{options}", std::process::id())
-}
-
 #[tokio::test]
 async fn two_instances_of_each_sell_what_there_is_and_no_more() {
-    let database = TestDatabase::create().await;
-    let (orders_store, products_store) = (database.url(), mongodb());
+    let databases = (postgres::TestDatabase::create().await, mongodb::TestDatabase::fresh());
+    let (orders_store, products_store) = (databases.0.url(), databases.1.url());
     let products: Vec<_> =
-        (0..2).map(|_| Server::start("products", &["--store", &products_store], "127.0.0.1:0")).collect();
+        (0..2).map(|_| Server::start("products", &["--store", products_store], "127.0.0.1:0")).collect();
     let orders: Vec<_> = products
         .iter()
         .map(|products| {

@@ -29,6 +29,8 @@ mod list;
 mod load;
 mod patience;
 mod schema;
+#[cfg(feature = "testing")]
+mod test_database;
 
 use abandoned::Abandoned;
 use changes::MongoProductChanges;
@@ -38,6 +40,8 @@ use doubt::Doubts;
 use error::classified;
 use patience::within;
 use schema::{ADJUSTMENTS, PRODUCTS, RECORDS, RESERVATIONS};
+#[cfg(feature = "testing")]
+pub use test_database::{TEST_MONGODB_URL, TestDatabase};
 
 /// [`ProductStore`] in MongoDB (feature `mongodb`). Clones share its connections; any number of processes may use one
 /// database.
