@@ -114,6 +114,11 @@ impl ManualClock {
     pub fn advance(&self, span: Duration) {
         self.0.fetch_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
+
+    /// Makes the clock show `at`, which may be in the past.
+    pub fn set(&self, at: Timestamp) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
 }
 
 impl Clock for ManualClock {

@@ -248,6 +248,8 @@ pub(crate) struct FlakyStore {
     pub(crate) commits: Mutex<Vec<CommitFault>>,
     /// Whether reads never end.
     pub(crate) stalled: AtomicBool,
+    /// Whether nothing reaches it.
+    pub(crate) is_away: AtomicBool,
     /// Commits that were passed on.
     pub(crate) written: AtomicUsize,
     /// Those of them that met another state.
@@ -260,6 +262,7 @@ impl FlakyStore {
             inner,
             commits: Mutex::default(),
             stalled: false.into(),
+            is_away: false.into(),
             written: 0.into(),
             conflicts: 0.into(),
         })
@@ -269,11 +272,19 @@ impl FlakyStore {
     pub(crate) fn next(&self, fault: CommitFault) {
         self.commits.lock().expect("no check panics while it holds this").push(fault);
     }
+
+    fn reached(&self) -> StoreResult<()> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "reach a store that is away"));
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl OrderStore for FlakyStore {
     async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
+        self.reached()?;
         if self.stalled.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
@@ -281,6 +292,7 @@ impl OrderStore for FlakyStore {
     }
 
     async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
+        self.reached()?;
         let fault = self.commits.lock().expect("no check panics while it holds this").pop();
         let lost = || StoreError::new(StoreErrorKind::Unknown, "commit through a bad connection");
         match fault {

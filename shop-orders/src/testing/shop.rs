@@ -7,15 +7,14 @@ use std::time::Duration;
 use shop_core::idempotency::{Answered, Fingerprint, Idempotency, Keyed, StoredAnswer};
 use shop_core::page::Limit;
 use shop_core::{ManualClock, Money, PageRequest, Timestamp};
-use shop_products::store::memory::MemoryProductStore;
 use shop_products::{
     HoldLine, LocalCatalog, NewProduct, ProductCatalog, ProductDetails, ProductId, ProductRef,
-    ProductService, ProductServiceConfig, ProductStatus, Stock,
+    ProductService, ProductServiceConfig, ProductStatus, ProductStore, Stock,
 };
 
 use super::catalog::FaultyCatalog;
 use super::sample::{at, key};
-use super::{FreshStore, OrderStoreFactory};
+use super::{FreshProducts, FreshStore, OrderStoreFactory};
 use crate::{
     Backoff, Event, NewOrder, Order, OrderDetails, OrderError, OrderId, OrderService, OrderServiceConfig,
     OrderStatus, OrderStore,
@@ -23,6 +22,7 @@ use crate::{
 
 pub(super) struct Shop {
     pub(super) clock: Arc<ManualClock>,
+    /// The instance that `orders` ask; `other` ask another one over the same data.
     pub(super) products: ProductService,
     /// Between `orders` and products.
     pub(super) catalog: Arc<FaultyCatalog>,
@@ -32,6 +32,8 @@ pub(super) struct Shop {
     /// Another instance over the same data.
     pub(super) other: OrderService,
     pub(super) store: FreshStore,
+    /// The data of products.
+    pub(super) stock: FreshProducts,
     stocked: Mutex<Vec<(ProductId, i64)>>,
 }
 
@@ -54,14 +56,26 @@ impl Shop {
 
     pub(super) async fn open_with(factory: &dyn OrderStoreFactory, config: OrderServiceConfig) -> Self {
         let clock = Arc::new(ManualClock::new(at(0)));
-        let stock = Arc::new(MemoryProductStore::with_clock(clock.clone()));
-        let products = ProductService::start(stock, clock.clone(), ProductServiceConfig::default());
-        let store = factory.fresh(clock.clone()).await;
+        let (store, stock) = (factory.fresh(clock.clone()).await, factory.products(clock.clone()).await);
+        let service = |store: &Arc<dyn ProductStore>| {
+            ProductService::start(store.clone(), clock.clone(), ProductServiceConfig::default())
+        };
+        let products = service(&stock.store);
         let catalog = FaultyCatalog::over(Arc::new(LocalCatalog(products.clone())));
-        let other_catalog = FaultyCatalog::over(Arc::new(LocalCatalog(products.clone())));
+        let other_catalog = FaultyCatalog::over(Arc::new(LocalCatalog(service(&stock.other))));
         let orders = OrderService::start(store.store.clone(), catalog.clone(), clock.clone(), config.clone());
         let other = OrderService::start(store.other.clone(), other_catalog.clone(), clock.clone(), config);
-        Self { clock, products, catalog, orders, other_catalog, other, store, stocked: Mutex::default() }
+        Self {
+            clock,
+            products,
+            catalog,
+            orders,
+            other_catalog,
+            other,
+            store,
+            stock,
+            stocked: Mutex::default(),
+        }
     }
 
     /// Another service of this shop's, over another store of the same data.

@@ -8,6 +8,7 @@ mod moves;
 mod outbox;
 mod placing;
 mod races;
+mod rows;
 
 pub use commits::*;
 pub use events::*;
@@ -17,6 +18,7 @@ pub use moves::*;
 pub use outbox::*;
 pub use placing::*;
 pub use races::*;
+pub use rows::*;
 
 use std::sync::Arc;
 

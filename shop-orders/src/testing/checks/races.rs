@@ -139,28 +139,3 @@ pub async fn two_instances_place_without_end_of_races(factory: &dyn OrderStoreFa
     assert!(conflicts < 10 + commits / 10, "{conflicts} of {commits} commits were in vain");
     shop.assert_sound().await;
 }
-
-/// Row 18: of a thousand buyers of one unit one gets it.
-pub async fn row_18_a_thousand_buyers_of_one_unit(factory: &dyn OrderStoreFactory) {
-    let shop = Shop::open(factory).await;
-    let product = shop.product("A", "1 EUR", 1).await;
-    let buyers: Vec<_> = (0..1_000)
-        .map(|n| {
-            let service = if n % 2 == 0 { shop.orders.clone() } else { shop.other.clone() };
-            tokio::spawn(async move {
-                service.place(new(&[(product, 1)]), Some(keyed(&format!("k-{n}"), "one"))).await
-            })
-        })
-        .collect();
-    let (mut placed, mut refused) = (0, 0);
-    for buyer in buyers {
-        match buyer.await.expect("no panic") {
-            Ok(Answered::Fresh(_)) => placed += 1,
-            Err(OrderError::InsufficientStock(lines)) if lines[0].available == 0 => refused += 1,
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!((placed, refused), (1, 999));
-    assert_eq!(shop.stock(product).await.allocated, 1);
-    shop.assert_sound().await;
-}
