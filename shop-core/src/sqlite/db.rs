@@ -1,10 +1,11 @@
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use tokio::sync::Mutex;
 
 use super::place::Place;
@@ -27,7 +28,17 @@ pub(super) struct Shared {
     session: &'static str,
     /// `None` until first used, while in use, and after a failure that may have left it in a bad way.
     pub(super) writer: Arc<Mutex<Option<SqliteConnection>>>,
+    /// How often the writer was opened.
+    opened: AtomicU64,
     readers: SqlitePool,
+}
+
+/// What [`SqliteDb::others`] tells, to be compared with what it told before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OthersWrites {
+    /// Of which connection the version is: those of two are not to be compared.
+    opened: u64,
+    version: i64,
 }
 
 /// A future that borrows the connection of its transaction.
@@ -87,7 +98,8 @@ impl SqliteDb {
                     .pragma("query_only", "ON")
                     .pragma("cache_size", format!("-{}", config.reader_cache)),
             );
-        let shared = Shared { place, options, session, writer: Arc::new(Mutex::new(Some(writer))), readers };
+        let writer = Arc::new(Mutex::new(Some(writer)));
+        let shared = Shared { place, options, session, writer, opened: AtomicU64::new(1), readers };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -218,6 +230,30 @@ impl SqliteDb {
         .await
     }
 
+    /// A state that changes when somebody else commits: another process, or another [`SqliteDb`] of the same file. It may
+    /// change without that. This database's own commits do not change it.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or is closed.
+    ///
+    /// # Cancel safety
+    /// Reading holds no transaction; a dropped read is forgotten.
+    pub async fn others(&self, operation: &'static str) -> StoreResult<OthersWrites> {
+        let shared = self.shared.clone();
+        in_a_task(operation, async move {
+            let mut slot = shared.writer.clone().lock_owned().await;
+            if shared.readers.is_closed() {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, operation).with_source("closed"));
+            }
+            let mut writer = shared.ready(slot.take()).await?;
+            let read = writer.fetch_one("PRAGMA data_version").await.and_then(|row| row.try_get(0));
+            let version = read.map_err(|e| classified(operation, e, false))?;
+            *slot = Some(writer);
+            Ok(OthersWrites { opened: shared.opened.load(Ordering::Relaxed), version })
+        })
+        .await
+    }
+
     /// Reads with a reader: the rows of a query, or of several one after another, in one hop.
     ///
     /// # Errors
@@ -269,6 +305,7 @@ impl Shared {
                     self.options.connect().await.map_err(|e| classified("open the writer", e, false))?;
                 prepare_writer(&mut writer).await?;
                 begin_session(&mut writer, self.session).await?;
+                self.opened.fetch_add(1, Ordering::Relaxed);
                 Ok(writer)
             }
         }

@@ -24,7 +24,7 @@ pub use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 pub use crate::schema::Schema;
 pub use config::{SqliteConfig, path_of};
-pub use db::{SqliteDb, TransactionFuture};
+pub use db::{OthersWrites, SqliteDb, TransactionFuture};
 pub use error::classified;
 pub use query::Query;
 pub use script::Script;

@@ -150,3 +150,23 @@ async fn several_may_open_a_new_file_at_once() {
     let refused = SqliteDb::open(&path.display().to_string(), newer, SqliteConfig::default()).await;
     assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Corrupt);
 }
+
+#[tokio::test]
+async fn what_others_commit_is_noticed_and_what_is_ones_own_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mine, other) = (open(&folder).await, open(&folder).await);
+    let before = mine.others("look").await.unwrap();
+    for n in 0..3 {
+        mine.commit("mine", insert(n)).await.unwrap();
+        assert_eq!(rows(&mine).await.len() as i64, n + 1);
+        assert_eq!(mine.others("look").await.unwrap(), before);
+    }
+    other.commit("other", insert(10)).await.unwrap();
+    // Not hidden by a commit that comes after it.
+    mine.commit("mine", insert(11)).await.unwrap();
+    let after = mine.others("look").await.unwrap();
+    assert_ne!(after, before);
+    assert_eq!(mine.others("look").await.unwrap(), after);
+    mine.close().await;
+    assert_eq!(mine.others("look").await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+}
