@@ -69,7 +69,7 @@ pub struct HeldReservation {
 pub struct StockCheck {
     /// Whether every line is [`LineStatus::Ok`].
     pub available: bool,
-    /// The time that the answer is true of.
+    /// The time that the answer is true of: all that any instance committed before is in it. What came later may be too.
     pub as_of: Timestamp,
     /// One a line asked for, in order.
     pub lines: Vec<CheckedLine>,

@@ -53,6 +53,9 @@
 //! - **One version, and one that an edit made.** Stock moves with every order; an `If-Match` asks whether the *details*
 //!   have been seen.
 //! - **Deleting is marking.** What reservations hold of a deleted product can still be shipped or given back.
+//! - **The stock view is told which products were written, and reads them; it says up to when it was told.** Nothing in it
+//!   is taken from an event but an id and a version, so that late, repeated or reordered events do no harm. A check reads the
+//!   store whenever it is not known that all was told.
 //!
 //! | feature | adds |
 //! |---|---|

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::ledger::{Command, Ledger, Outcome};
 use crate::store::{Footprint, ProductKey, ProductQuery, ReservationQuery, Snapshot};
-use crate::view::{StockView, ViewRow, complete};
+use crate::view::{StockView, ViewRow, complete, unknown};
 use crate::{
     Adjustment, AdjustmentId, HeldKey, HoldLine, HoldRequest, ImportRow, NewAdjustment, NewProduct, Product,
     ProductEditRequest, ProductError, ProductRef, ProductStore, Reservation, ReservationId, ReservationState,
@@ -19,6 +19,7 @@ use crate::{
 mod config;
 mod engine;
 mod figures;
+mod follow;
 mod known;
 mod maintenance;
 
@@ -66,14 +67,15 @@ fn mismatched() -> ProductError {
 }
 
 impl ProductService {
-    /// Starts the service: its writer, its upkeep (expired holds, old records) and the filling of its stock view, as tasks
-    /// on the current tokio runtime. They end with the last clone, or with [`shutdown`](Self::shutdown).
+    /// Starts the service: its writer, its upkeep (expired holds, old records) and its stock view, as tasks on the
+    /// current tokio runtime. They end with the last clone, or with [`shutdown`](Self::shutdown).
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(store: Arc<dyn ProductStore>, clock: Arc<dyn Clock>, config: ProductServiceConfig) -> Self {
-        let view = StockView::new(config.view_capacity);
-        let engine = Arc::new(Engine::new(store, clock.clone(), view, config.max_conflicts));
+        let changes = store.changes();
+        let view = StockView::new(config.view_capacity, changes.is_some());
+        let engine = Arc::new(Engine::new(store, view, clock.clone(), config.max_conflicts));
         let combiner = Combiner::spawn(config.combiner, {
             let engine = engine.clone();
             move |jobs| engine.clone().run(jobs)
@@ -88,7 +90,7 @@ impl ProductService {
             in_flight: InFlight::default(),
             room,
         });
-        let maintenance = Maintenance::start(Arc::downgrade(&shared), &shared.config);
+        let maintenance = Maintenance::start(&shared, changes);
         shared.maintenance.get_or_init(|| maintenance);
         Self { shared }
     }
@@ -319,27 +321,43 @@ impl ProductService {
         Ok(found)
     }
 
-    /// Whether there is enough of everything, now. An answer, not a promise. Lines of one product are judged together.
+    /// Whether there is enough of everything. An answer, not a promise. Lines of one product are judged together.
+    ///
+    /// From memory, unless a product is not there or it is not known what other instances have written to it. All that was
+    /// committed before `as_of` is in the answer.
     ///
     /// # Errors
     /// [`ProductError::Invalid`], or the store's if a product has to be read from it.
     pub async fn check(&self, lines: &[HoldLine]) -> Result<StockCheck, ProductError> {
         valid(validate::lines(lines))?;
-        let as_of = self.now();
+        let (view, now) = (self.view(), self.now());
         let mut out = Vec::with_capacity(lines.len());
-        let checked = self.view().check_into(lines, &mut out);
+        let Some(as_of) = view.as_of(now) else {
+            out.extend(lines.iter().map(unknown));
+            self.shared.engine.counters.missed(lines.len());
+            let products: Vec<_> = lines.iter().map(|line| line.product.clone()).collect();
+            let rows = self.rows_of(&products).await?;
+            let available = complete(lines, &rows, &mut out);
+            return Ok(StockCheck { available, as_of: now, lines: out });
+        };
+        let checked = view.check_into(lines, &mut out);
         if checked.misses == 0 {
             return Ok(StockCheck { available: checked.available, as_of, lines: out });
         }
         self.shared.engine.counters.missed(checked.misses);
         let missed = lines.iter().zip(&out).filter(|(_, answer)| answer.status == crate::LineStatus::Unknown);
         let missed: Vec<_> = missed.map(|(line, _)| line.product.clone()).collect();
-        let epoch = self.view().epoch();
-        let snapshot = self.load(&footprint_of(&missed)).await?;
-        let rows: Vec<_> = snapshot.products.values().map(ViewRow::of).collect();
+        let epoch = view.epoch();
+        let rows = self.rows_of(&missed).await?;
         let available = complete(lines, &rows, &mut out);
-        self.view().fill(epoch, rows.into_iter().filter(|row| !row.is_deleted()));
+        view.fill(epoch, rows.into_iter().filter(|row| !row.is_deleted()));
         Ok(StockCheck { available, as_of, lines: out })
+    }
+
+    /// Products as the store has them.
+    async fn rows_of(&self, products: &[ProductRef]) -> Result<Vec<ViewRow>, ProductError> {
+        let snapshot = self.load(&footprint_of(products)).await?;
+        Ok(snapshot.products.values().map(ViewRow::of).collect())
     }
 
     /// The stock view: what a check is answered from without waiting.
@@ -395,6 +413,7 @@ impl ProductService {
         ProductFigures {
             view_products: self.view().len(),
             view_capacity: self.view().capacity(),
+            view_fresh: self.view().as_of(self.now()).is_some(),
             waiting: queue.saturating_sub(self.shared.room.available_permits()),
             ..self.shared.engine.counters.figures()
         }

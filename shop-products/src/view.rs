@@ -1,24 +1,47 @@
 use std::fmt;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use shop_core::Timestamp;
 
-use crate::{CheckedLine, HoldLine, LineStatus, Product, ProductId, ProductRef, ProductStatus, Sku};
+use crate::{CheckedLine, HoldLine, LineStatus, ProductId, ProductRef, Sku};
+
+mod flights;
+mod judge;
+mod row;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use flights::Flight;
+use flights::Flights;
+use judge::{Repeats, judge_together};
+pub(crate) use judge::{complete, unknown};
+pub(crate) use row::{ViewRow, Written};
 
 /// What can be taken of each product, in memory: the fast path of a stock check.
 ///
 /// It holds at most so many products as it is made for; the others are read from the store when asked for. What it holds
-/// is never older than the last write that went through this service. Writes of *other* instances over the same store are
-/// seen when this instance next reads or writes the product: the view is exact where one instance writes, and an
-/// estimate, as any check is, where several do. Only a hold takes stock, and a hold is always decided by the store.
+/// is never older than the last write that went through this service. Where the store tells of the writes of *other*
+/// instances ([`ProductStore::changes`](crate::ProductStore::changes)), they are in it too, and [`as_of`](Self::as_of)
+/// says up to when; where it does not, they are seen when this instance next reads or writes the product. Only a hold
+/// takes stock, and a hold is always decided by the store.
 ///
 /// A check takes one read lock, and makes no heap allocation of its own.
 pub struct StockView {
     shelves: RwLock<Shelves>,
+    /// Milliseconds of [`as_of`](Self::as_of), [`UNTOLD`] or [`LOST`]. Stored after the rows that it is true of.
+    told: AtomicI64,
     hasher: DefaultHashBuilder,
     capacity: usize,
 }
+
+/// The store does not tell of others' writes.
+const UNTOLD: i64 = i64::MAX;
+/// It is not known what others have written.
+const LOST: i64 = i64::MIN;
 
 /// What a check found in the view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,63 +53,55 @@ pub struct Checked {
     pub misses: usize,
 }
 
-/// A product as the view keeps it, in one cache line.
-#[derive(Debug, Clone)]
-#[repr(align(64))]
-pub(crate) struct ViewRow {
-    id: ProductId,
-    sku: Sku,
-    available: i64,
-    version: u64,
-    orderable: bool,
-    deleted: bool,
-}
-
-impl ViewRow {
-    pub(crate) fn of(product: &Product) -> Self {
-        Self {
-            id: product.id,
-            sku: product.details.sku.clone(),
-            available: product.stock.available(),
-            version: product.version,
-            orderable: product.details.status == ProductStatus::Active,
-            deleted: product.deleted_at.is_some(),
-        }
-    }
-
-    pub(crate) fn id(&self) -> ProductId {
-        self.id
-    }
-
-    pub(crate) fn is_deleted(&self) -> bool {
-        self.deleted
-    }
-
-    fn check(&self, requested: i64) -> CheckedLine {
-        let status = match (self.orderable, self.available >= requested) {
-            (false, _) => LineStatus::Inactive,
-            (true, true) => LineStatus::Ok,
-            (true, false) => LineStatus::Insufficient,
-        };
-        CheckedLine {
-            product_id: Some(self.id),
-            sku: Some(self.sku.clone()),
-            requested,
-            available: self.available,
-            status,
-        }
-    }
-}
-
 /// Rows in a table by id, so that a row is one step from its key; a second table leads from SKUs to ids.
-#[derive(Default)]
 struct Shelves {
     rows: HashTable<ViewRow>,
     by_sku: HashTable<SkuEntry>,
     /// Where the row stands that goes next when there is no more room.
     hand: usize,
-    /// Rises whenever a row goes. What was read from the store before that may be older than what went.
+    /// Rises whenever what was read of a product before may lack what is known of it: this service's write, or a change of a
+    /// product that is not held, and so not compared by its version.
     epoch: u64,
+    /// When that was last so, for the products of a place. Several share one: what was read of them is then read once more.
+    outdated: Box<[u64]>,
+    /// When all rows went.
+    emptied: u64,
+    flights: Flights,
+}
+
+/// Places of [`Shelves::outdated`].
+const PLACES: usize = 1_024;
+
+impl Default for Shelves {
+    fn default() -> Self {
+        Self {
+            rows: HashTable::new(),
+            by_sku: HashTable::new(),
+            hand: 0,
+            epoch: 0,
+            outdated: vec![0; PLACES].into(),
+            emptied: 0,
+            flights: Flights::default(),
+        }
+    }
+}
+
+impl Shelves {
+    /// What was read of a product until now is not to be taken in.
+    fn outdate(&mut self, id: ProductId) {
+        self.epoch += 1;
+        self.outdated[place_of(id)] = self.epoch;
+    }
+
+    /// Whether a product may be taken in as it was read then.
+    fn is_current(&self, epoch: u64, id: ProductId) -> bool {
+        self.outdated[place_of(id)].max(self.emptied) <= epoch
+    }
+}
+
+fn place_of(id: ProductId) -> usize {
+    // The last bits of an id are its most random.
+    id.0.as_u64_pair().1 as usize % PLACES
 }
 
 /// Whose SKU has this hash. The SKU itself stands in the row.
@@ -95,10 +110,38 @@ struct SkuEntry {
     id: ProductId,
 }
 
+enum Fate {
+    Put,
+    Remove,
+    Leave,
+}
+
 impl StockView {
-    pub(crate) fn new(capacity: usize) -> Self {
-        let capacity = capacity.max(1);
-        Self { shelves: RwLock::default(), hasher: DefaultHashBuilder::default(), capacity }
+    /// How long what was told last is fresh enough to answer from.
+    pub(crate) const FRESH: Duration = Duration::from_secs(3);
+
+    /// `told`: the store tells of others' writes. Until it does, the view is not fresh.
+    pub(crate) fn new(capacity: usize, told: bool) -> Self {
+        Self {
+            shelves: RwLock::default(),
+            told: AtomicI64::new(if told { LOST } else { UNTOLD }),
+            hasher: DefaultHashBuilder::default(),
+            capacity: capacity.max(1),
+        }
+    }
+
+    /// All writes of all instances that were committed before this moment are in what the view holds from now on. `now` if
+    /// the store does not tell of others' writes. `None` if the view is not fresh: its store has not been heard of for 3 s, or
+    /// may have told of what was missed.
+    pub fn as_of(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.told.load(Ordering::Acquire) {
+            UNTOLD => Some(now),
+            LOST => None,
+            millis => {
+                let told = Timestamp::from_millis(millis);
+                (told.plus(Self::FRESH) >= now).then(|| told.min(now))
+            }
+        }
     }
 
     /// How many products it holds.
@@ -116,7 +159,7 @@ impl StockView {
         self.capacity
     }
 
-    /// Checks lines against what the view holds, and appends one answer a line to `out`, in order. Lines of one product
+    /// Checks lines against what the view holds, fresh or not, and appends one answer a line to `out`, in order. Lines of one product
     /// are judged together: each of them is short if their sum is.
     ///
     /// Takes time in proportion to the number of lines, whatever the number of products, and allocates only if `out` has
@@ -154,32 +197,68 @@ impl StockView {
         checked
     }
 
-    /// Reads which rows went so far; for [`fill`](Self::fill).
+    /// For [`fill`](Self::fill): to be read before the store is.
     pub(crate) fn epoch(&self) -> u64 {
         self.read().epoch
     }
 
-    /// Takes in what a commit of this service made of products.
-    pub(crate) fn committed(&self, rows: Vec<ViewRow>) {
-        if rows.is_empty() {
-            return;
-        }
+    /// A write of this service begins, on what was loaded after this time.
+    pub(crate) fn begin(&self, since: Timestamp) -> Flight<'_> {
         let mut shelves = self.write();
-        for row in rows {
-            self.put(&mut shelves, row);
+        let number = shelves.flights.begin(since);
+        Flight::new(self, number, shelves.epoch)
+    }
+
+    /// Takes in what a commit of this service made of products.
+    fn landed(&self, flight: u64, epoch: u64, rows: Vec<Written>, now: Timestamp) {
+        let mut shelves = self.write();
+        let changed = rows.iter().any(Written::is_change) && self.told.load(Ordering::Relaxed) != UNTOLD;
+        shelves.flights.end(flight, changed.then_some(now));
+        // Judged before any row goes, to make room or for another that has its SKU now.
+        let fates: Vec<Fate> = rows.iter().map(|written| self.fate(&shelves, written, epoch)).collect();
+        for (written, fate) in rows.into_iter().zip(fates) {
+            let (id, is_change) = (written.row.id, written.is_change());
+            match fate {
+                Fate::Put => self.put(&mut shelves, written.row),
+                Fate::Remove => self.remove(&mut shelves, id),
+                Fate::Leave => {}
+            }
+            if is_change {
+                shelves.outdate(id);
+            }
+        }
+    }
+
+    /// What a row that was written comes to, if its load was at this epoch.
+    fn fate(&self, shelves: &Shelves, written: &Written, epoch: u64) -> Fate {
+        let id = written.row.id;
+        match self.row_of_id(shelves, id).map(|known| known.version) {
+            // Others' writes were seen on which this one was not decided: what both come to, the store knows.
+            Some(known) if written.is_change() && Some(known) > written.from => Fate::Remove,
+            Some(known) if known >= written.row.version => Fate::Leave,
+            None if !shelves.is_current(epoch, id) => Fate::Leave,
+            _ => Fate::Put,
+        }
+    }
+
+    /// A write of this service has ended; of these products it is not known what they are now: they are read from the store.
+    fn crashed(&self, flight: u64, products: &[ProductId]) {
+        let mut shelves = self.write();
+        shelves.flights.end(flight, None);
+        for id in products {
+            self.remove(&mut shelves, *id);
         }
     }
 
     /// Takes in what was read from the store, after [`epoch`](Self::epoch) was.
     pub(crate) fn fill(&self, epoch: u64, rows: impl IntoIterator<Item = ViewRow>) {
         let mut shelves = self.write();
-        let current = shelves.epoch == epoch;
         // Chosen before any row goes to make room: what goes may be newer than what is taken in after it.
         let wanted: Vec<ViewRow> = rows
             .into_iter()
-            .filter(|row| match self.row_of_id(&shelves, row.id) {
-                Some(known) => known.version < row.version,
-                None => current,
+            .filter(|row| {
+                let known = self.row_of_id(&shelves, row.id);
+                shelves.is_current(epoch, row.id) && known.is_none_or(|known| known.version < row.version)
             })
             .collect();
         for row in wanted {
@@ -187,14 +266,49 @@ impl StockView {
         }
     }
 
+    /// The store tells that a product has this version, or has changed. Whether it is held and may be older: then it is to
+    /// be read.
+    pub(crate) fn is_outdated(&self, id: ProductId, version: Option<u64>) -> bool {
+        if let Some(known) = self.row_of_id(&self.read(), id).map(|known| known.version) {
+            return version.is_none_or(|version| known < version);
+        }
+        let mut shelves = self.write();
+        shelves.outdate(id);
+        // It may have come in between.
+        self.row_of_id(&shelves, id)
+            .is_some_and(|known| version.is_none_or(|version| known.version < version))
+    }
+
     /// Drops products of which it is not known what they are now: they are read from the store.
     pub(crate) fn forget(&self, products: &[ProductId]) {
         let mut shelves = self.write();
-        // What is on its way in may be older than what was written.
-        shelves.epoch += 1;
         for id in products {
             self.remove(&mut shelves, *id);
         }
+    }
+
+    /// Drops all: what others wrote before may not have been told. Not fresh until it is [`complete`](Self::complete).
+    pub(crate) fn empty(&self) {
+        self.lost();
+        let mut shelves = self.write();
+        shelves.epoch += 1;
+        shelves.emptied = shelves.epoch;
+        shelves.flights.clear();
+        let rows = (std::mem::take(&mut shelves.rows), std::mem::take(&mut shelves.by_sku));
+        drop(shelves);
+        // Not while checks wait.
+        drop(rows);
+    }
+
+    /// The store no longer tells, or has been silent for too long.
+    pub(crate) fn lost(&self) {
+        self.told.store(LOST, Ordering::Release);
+    }
+
+    /// All that was committed before `at` was told, and is in what the view holds.
+    pub(crate) fn complete(&self, at: Timestamp) {
+        let as_of = self.write().flights.complete(at);
+        self.told.store(as_of.as_millis(), Ordering::Release);
     }
 
     /// Whether there is no room but by dropping rows.
@@ -213,7 +327,7 @@ impl StockView {
                 self.insert(shelves, row);
             }
             // It may be on its way in, as it was before.
-            None if row.deleted => shelves.epoch += 1,
+            None if row.deleted => shelves.outdate(id),
             None => self.insert(shelves, row),
         }
     }
@@ -233,9 +347,9 @@ impl StockView {
     }
 
     fn remove(&self, shelves: &mut Shelves, id: ProductId) {
+        shelves.outdate(id);
         let Ok(entry) = shelves.rows.find_entry(self.hash_id(id), |row| row.id == id) else { return };
         let (row, _) = entry.remove();
-        shelves.epoch += 1;
         if let Ok(entry) = shelves.by_sku.find_entry(self.hash_sku(&row.sku), |entry| entry.id == id) {
             entry.remove();
         }
@@ -303,215 +417,4 @@ fn next_in_turn(shelves: &mut Shelves) -> ProductId {
     let id = row.id;
     shelves.hand = place + 1;
     id
-}
-
-fn unknown(line: &HoldLine) -> CheckedLine {
-    let (product_id, sku) = match &line.product {
-        ProductRef::Id(id) => (Some(*id), None),
-        ProductRef::Sku(sku) => (None, Some(sku.clone())),
-    };
-    CheckedLine { product_id, sku, requested: line.quantity, available: 0, status: LineStatus::Unknown }
-}
-
-/// Answers the lines that the view did not know from rows read from the store. Returns whether every line is
-/// [`LineStatus::Ok`].
-pub(crate) fn complete(lines: &[HoldLine], rows: &[ViewRow], out: &mut [CheckedLine]) -> bool {
-    for (line, answer) in lines.iter().zip(out.iter_mut()) {
-        if answer.status == LineStatus::Unknown {
-            let found = rows.iter().filter(|row| !row.deleted).find(|row| match &line.product {
-                ProductRef::Id(id) => row.id == *id,
-                ProductRef::Sku(sku) => row.sku == *sku,
-            });
-            if let Some(row) = found {
-                *answer = row.check(line.quantity);
-            }
-        }
-    }
-    judge_together(out) & out.iter().all(|line| line.status == LineStatus::Ok)
-}
-
-/// Whether a product stands on two lines: cheap to deny, a look at the lines before to affirm.
-struct Repeats {
-    seen: [u64; 16],
-    found: bool,
-}
-
-impl Repeats {
-    /// More lines than these are sorted to find out, rather than each compared with those before.
-    const COMPARED: usize = 64;
-
-    fn new(lines: usize) -> Self {
-        Self { seen: [0; 16], found: lines > Self::COMPARED }
-    }
-
-    #[inline]
-    fn may_be(&mut self, id: ProductId) -> bool {
-        if self.found {
-            return false;
-        }
-        // The last bits of an id are its most random.
-        let place = id.0.as_u64_pair().1;
-        let (word, bit) = (&mut self.seen[(place >> 6) as usize & 15], 1 << (place & 63));
-        let before = *word & bit != 0;
-        *word |= bit;
-        before
-    }
-}
-
-/// Makes lines of one product short if their sum is. Returns whether no line became short by that.
-fn judge_together(out: &mut [CheckedLine]) -> bool {
-    if out.len() <= Repeats::COMPARED {
-        return judge_few(out);
-    }
-    let mut places: Vec<usize> = (0..out.len()).filter(|n| is_judged(&out[*n])).collect();
-    places.sort_unstable_by_key(|n| out[*n].product_id);
-    let mut sound = true;
-    let mut rest = places.as_slice();
-    while let Some(first) = rest.first() {
-        let product = out[*first].product_id;
-        let (group, others) = rest.split_at(rest.partition_point(|n| out[*n].product_id == product));
-        rest = others;
-        let requested: i64 = group.iter().map(|n| out[*n].requested).sum();
-        if requested > out[*first].available {
-            for n in group {
-                sound &= out[*n].status != LineStatus::Ok;
-                out[*n].status = LineStatus::Insufficient;
-            }
-        }
-    }
-    sound
-}
-
-/// The same without an allocation.
-fn judge_few(out: &mut [CheckedLine]) -> bool {
-    let mut sound = true;
-    for n in 0..out.len() {
-        let line = &out[n];
-        if line.status == LineStatus::Ok {
-            let same = |other: &&CheckedLine| other.product_id == line.product_id && is_judged(other);
-            let requested: i64 = out.iter().filter(same).map(|other| other.requested).sum();
-            if requested > line.available {
-                sound = false;
-                out[n].status = LineStatus::Insufficient;
-            }
-        }
-    }
-    sound
-}
-
-fn is_judged(line: &CheckedLine) -> bool {
-    matches!(line.status, LineStatus::Ok | LineStatus::Insufficient)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use shop_core::id::Uuid;
-    use std::collections::HashMap;
-
-    fn row(n: u128, sku: &str, available: i64, version: u64) -> ViewRow {
-        let id = ProductId(Uuid::from_u128(n));
-        ViewRow { id, sku: sku.parse().unwrap(), available, version, orderable: true, deleted: false }
-    }
-
-    fn by_id(n: u128, quantity: i64) -> HoldLine {
-        HoldLine { product: ProductRef::Id(ProductId(Uuid::from_u128(n))), quantity }
-    }
-
-    fn by_sku(sku: &str, quantity: i64) -> HoldLine {
-        HoldLine { product: ProductRef::Sku(sku.parse().unwrap()), quantity }
-    }
-
-    fn statuses(view: &StockView, lines: &[HoldLine]) -> (Vec<LineStatus>, Checked) {
-        let mut out = Vec::new();
-        let checked = view.check_into(lines, &mut out);
-        (out.iter().map(|line| line.status).collect(), checked)
-    }
-
-    #[test]
-    fn lines_of_one_product_are_judged_together() {
-        use LineStatus::{Insufficient, Ok, Unknown};
-        let view = StockView::new(10);
-        view.committed(vec![row(1, "a", 5, 1), row(2, "b", 5, 1)]);
-        let (found, checked) = statuses(&view, &[by_id(1, 3), by_sku("b", 5), by_sku("a", 3), by_id(9, 1)]);
-        assert_eq!(found, [Insufficient, Ok, Insufficient, Unknown]);
-        assert_eq!(checked, Checked { available: false, misses: 1 });
-        let (found, checked) = statuses(&view, &[by_id(1, 3), by_sku("a", 2)]);
-        assert_eq!((found, checked.available), (vec![Ok, Ok], true));
-    }
-
-    #[test]
-    fn what_was_read_before_a_row_went_is_not_taken_in() {
-        let view = StockView::new(10);
-        let epoch = view.epoch();
-        let read = row(1, "a", 5, 1);
-        view.committed(vec![ViewRow { deleted: true, version: 2, ..row(1, "a", 5, 2) }]);
-        view.fill(epoch, [read]);
-        assert!(view.is_empty(), "the deleted product stays away");
-        let epoch = view.epoch();
-        view.committed(vec![row(2, "b", 1, 7)]);
-        view.fill(epoch, [row(2, "b", 9, 6), row(3, "c", 9, 1)]);
-        assert_eq!(
-            statuses(&view, &[by_sku("b", 2), by_sku("c", 9)]).0,
-            [LineStatus::Insufficient, LineStatus::Ok]
-        );
-    }
-
-    #[test]
-    fn a_sku_passes_to_another_product() {
-        let view = StockView::new(10);
-        view.committed(vec![row(1, "a", 5, 1)]);
-        view.committed(vec![row(2, "a", 7, 1), row(1, "z", 5, 2)]);
-        let mut out = Vec::new();
-        view.check_into(&[by_sku("a", 6), by_sku("z", 5)], &mut out);
-        assert_eq!(out.iter().map(|line| line.product_id.unwrap().0.as_u128()).collect::<Vec<_>>(), [2, 1]);
-    }
-
-    #[test]
-    fn many_lines_are_judged_as_few_are() {
-        let view = StockView::new(10);
-        view.committed((0..5).map(|n| row(n, &format!("s{n}"), 20, 1)).collect());
-        let lines: Vec<_> = (0..70).map(|n| by_id(n % 5, if n % 5 == 3 { 2 } else { 1 })).collect();
-        for (count, short) in [(40, 0), (60, 12), (70, 14)] {
-            let (found, checked) = statuses(&view, &lines[..count]);
-            let is_short = |n: usize| short > 0 && n % 5 == 3;
-            assert_eq!(found.iter().filter(|status| **status == LineStatus::Insufficient).count(), short);
-            assert!(found.iter().enumerate().all(|(n, s)| (*s == LineStatus::Insufficient) == is_short(n)));
-            assert_eq!(checked.available, short == 0);
-        }
-    }
-
-    proptest! {
-        /// Never more than the capacity; what is there is what was written last.
-        #[test]
-        fn holds_the_last_of_each(writes in prop::collection::vec((0_u128..40, 0_i64..9, any::<bool>()), 1..200)) {
-            let (view, roomy) = (StockView::new(16), StockView::new(40));
-            let mut model: HashMap<u128, (i64, bool)> = HashMap::new();
-            for (version, (n, available, deleted)) in writes.into_iter().enumerate() {
-                let row = ViewRow { deleted, ..row(n, &format!("sku-{n}"), available, version as u64) };
-                roomy.committed(vec![row.clone()]);
-                view.committed(vec![row]);
-                model.insert(n, (available, deleted));
-                prop_assert!(view.len() <= 16);
-                let live = model.values().filter(|(_, deleted)| !deleted).count();
-                prop_assert_eq!(roomy.len(), live);
-                let written = view.check_into(&[by_id(n, 1)], &mut Vec::new());
-                prop_assert_eq!(written.misses, usize::from(deleted), "what was written last is there");
-                for (n, (available, deleted)) in &model {
-                    for line in [by_id(*n, 1), by_sku(&format!("sku-{n}"), 1)] {
-                        let mut out = Vec::new();
-                        let found = roomy.check_into(std::slice::from_ref(&line), &mut out);
-                        prop_assert_eq!(found.misses, usize::from(*deleted), "with room for all nothing is missed");
-                        prop_assert!(*deleted || out[0].available == *available);
-                        out.clear();
-                        if view.check_into(&[line], &mut out).misses == 0 {
-                            prop_assert!(!deleted);
-                            prop_assert_eq!(out[0].available, *available);
-                        }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -3,141 +3,26 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test: it panics when something is wrong")]
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use shop_core::idempotency::{Fingerprint, Idempotency, Keyed, StoredAnswer};
-use shop_core::{
-    Clock, CombinerConfig, ManualClock, PageRequest, StoreError, StoreErrorKind, StoreResult, Timestamp,
-};
+use shop_core::{CombinerConfig, ManualClock, PageRequest, StoreErrorKind, Timestamp};
+use shop_products::store::ReservationQuery;
 use shop_products::store::memory::MemoryProductStore;
-use shop_products::store::{
-    ChangeSet, Footprint, ProductChanges, ProductEdit, ProductKey, ProductQuery, ProductStore,
-    ReservationQuery, Snapshot,
-};
 use shop_products::testing::{line, new_product, request, settlement};
 use shop_products::{
-    Adjustment, AdjustmentId, HeldKey, NewAdjustment, Product, ProductError, ProductId, ProductRef,
-    ProductService, ProductServiceConfig, Reservation, ReservationState, SettleAction,
+    Adjustment, NewAdjustment, Product, ProductError, ProductId, ProductRef, ProductService,
+    ProductServiceConfig, ReservationState, SettleAction,
 };
 use tokio::sync::Semaphore;
 
-/// What the next commit does.
-#[derive(Debug, Clone, Copy)]
-enum Next {
-    /// Fails with this, and writes nothing.
-    Fail(StoreErrorKind),
-    /// Writes, and then says that the result is unknown.
-    WrittenButUnknown,
-    /// Writes, and then says that the result is unknown, after another instance has changed the product's name.
-    WrittenThenEdited(ProductId),
-    /// Writes, and then panics.
-    WrittenThenPanic,
-    /// Panics.
-    Panic,
-}
-
-/// A memory store whose commits follow a script, and wait at a gate.
-#[derive(Debug, Clone)]
-struct Scripted {
-    inner: MemoryProductStore,
-    script: Arc<Mutex<VecDeque<Next>>>,
-    gate: Arc<Semaphore>,
-    loads: Arc<AtomicUsize>,
-}
-
-impl Scripted {
-    fn new(clock: Arc<dyn Clock>) -> Self {
-        let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
-        let inner = MemoryProductStore::with_clock(clock);
-        Self { inner, script: Arc::default(), gate, loads: Arc::default() }
-    }
-
-    fn then(&self, next: impl IntoIterator<Item = Next>) {
-        self.script.lock().unwrap().extend(next);
-    }
-}
-
-#[async_trait]
-impl ProductStore for Scripted {
-    async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
-        self.loads.fetch_add(1, Ordering::Relaxed);
-        self.inner.load(footprint).await
-    }
-
-    async fn commit(&self, changes: &ChangeSet) -> StoreResult<()> {
-        let _pass = self.gate.acquire().await.unwrap();
-        let next = self.script.lock().unwrap().pop_front();
-        match next {
-            None => self.inner.commit(changes).await,
-            Some(Next::Fail(kind)) => Err(StoreError::new(kind, "scripted")),
-            Some(Next::Panic) => panic!("scripted"),
-            Some(Next::WrittenThenPanic) => {
-                self.inner.commit(changes).await?;
-                panic!("scripted")
-            }
-            Some(Next::WrittenThenEdited(id)) => {
-                self.inner.commit(changes).await?;
-                let footprint = Footprint { products: [id].into(), ..Footprint::default() };
-                let mut product = self.inner.load(&footprint).await?.products.remove(&id).unwrap();
-                let expected_version = product.version;
-                product.details.name.push('!');
-                product.version += 1;
-                product.edited_version = product.version;
-                let edited = vec![ProductEdit { product, expected_version }];
-                self.inner.commit(&ChangeSet { edited, ..ChangeSet::default() }).await?;
-                Err(StoreError::new(StoreErrorKind::Unknown, "scripted"))
-            }
-            Some(Next::WrittenButUnknown) => {
-                self.inner.commit(changes).await?;
-                Err(StoreError::new(StoreErrorKind::Unknown, "scripted"))
-            }
-        }
-    }
-
-    async fn products(
-        &self,
-        query: &ProductQuery,
-        page: &PageRequest<ProductKey>,
-    ) -> StoreResult<Vec<Product>> {
-        self.inner.products(query, page).await
-    }
-
-    async fn count_products(&self, query: &ProductQuery) -> StoreResult<u64> {
-        self.inner.count_products(query).await
-    }
-
-    async fn reservations(
-        &self,
-        query: &ReservationQuery,
-        page: &PageRequest<HeldKey>,
-    ) -> StoreResult<Vec<Reservation>> {
-        self.inner.reservations(query, page).await
-    }
-
-    async fn adjustments(
-        &self,
-        product: ProductId,
-        page: &PageRequest<AdjustmentId>,
-    ) -> StoreResult<Vec<Adjustment>> {
-        self.inner.adjustments(product, page).await
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> StoreResult<u64> {
-        self.inner.purge(before, limit).await
-    }
-
-    async fn ping(&self) -> StoreResult<()> {
-        self.inner.ping().await
-    }
-
-    fn changes(&self) -> Option<Box<dyn ProductChanges>> {
-        self.inner.changes()
-    }
-}
+#[path = "service/follow.rs"]
+mod follow;
+#[path = "service/scripted.rs"]
+mod scripted;
+use scripted::{Next, Scripted};
 
 struct Shop {
     clock: Arc<ManualClock>,

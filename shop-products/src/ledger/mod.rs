@@ -10,7 +10,7 @@ use shop_core::idempotency::{IdempotencyKey, IdempotencyRecord, Keyed, Replay, S
 use shop_core::{StoreError, StoreErrorKind, Timestamp};
 
 use crate::store::{ChangeSet, ProductEdit, ReservationWrite, Snapshot, StockChange};
-use crate::view::ViewRow;
+use crate::view::{ViewRow, Written};
 use crate::{
     Adjustment, Product, ProductError, ProductId, ProductRef, Reservation, ReservationId, ReservationState,
     Sku, Stock,
@@ -77,7 +77,7 @@ struct ReservationEntry {
 pub(crate) struct Decided {
     pub(crate) changes: ChangeSet,
     /// Every product of the working copy, for the view.
-    pub(crate) rows: Vec<ViewRow>,
+    pub(crate) rows: Vec<Written>,
     /// Those of them whose details are as the store has them.
     pub(crate) unedited: Vec<Product>,
     /// Reservations released since they had expired.
@@ -123,7 +123,8 @@ impl Ledger {
         let mut rows = Vec::with_capacity(self.products.len());
         let mut unedited = Vec::new();
         for ProductEntry { product, origin, change } in self.products.into_values() {
-            rows.push(ViewRow::of(&product));
+            let from = origin.map(|origin| origin.version);
+            rows.push(Written { row: ViewRow::of(&product), from });
             match (change, origin) {
                 (Change::None, _) => unedited.push(product),
                 (_, None) => changes.created.push(product),

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use shop_core::idempotency::InFlightGuard;
 use shop_core::{Clock, StoreError, StoreErrorKind, StoreResult};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::ProductFigures;
 use super::known::Known;
 use crate::ledger::{Command, Decided, Ledger, Outcome};
 use crate::store::{ChangeSet, Footprint};
-use crate::view::{StockView, ViewRow};
-use crate::{ProductError, ProductId, ProductStore};
+use crate::view::{StockView, Written};
+use crate::{ProductError, ProductStore};
 
 /// A command on its way, with what it holds until it is done.
 #[derive(Debug)]
@@ -26,8 +26,10 @@ pub(super) struct Job {
 pub(super) struct Engine {
     pub(super) store: Arc<dyn ProductStore>,
     pub(super) view: StockView,
+    /// Told when the view is to be filled ahead.
+    pub(super) emptied: Notify,
     pub(super) counters: Counters,
-    known: Known,
+    pub(super) known: Known,
     clock: Arc<dyn Clock>,
     max_conflicts: u32,
 }
@@ -39,12 +41,12 @@ const EXPIRED_AT_ONCE: usize = 512;
 impl Engine {
     pub(super) fn new(
         store: Arc<dyn ProductStore>,
-        clock: Arc<dyn Clock>,
         view: StockView,
+        clock: Arc<dyn Clock>,
         max_conflicts: u32,
     ) -> Self {
-        let (counters, known) = (Counters::default(), Known::default());
-        Self { store, view, counters, known, clock, max_conflicts }
+        let (emptied, counters, known) = (Notify::new(), Counters::default(), Known::default());
+        Self { store, view, emptied, counters, known, clock, max_conflicts }
     }
 
     /// Runs a batch; one outcome a job, in order.
@@ -65,9 +67,12 @@ impl Engine {
         let mut guess = self.known.take(jobs.iter().map(|job| &job.command), self.clock.now());
         let mut conflicts = 0;
         loop {
+            let guess = guess.take();
             let is_guess = guess.is_some();
-            let snapshot = match guess.take() {
-                Some(guess) => guess,
+            let since = guess.as_ref().map_or_else(|| self.clock.now(), |guess| guess.since);
+            let mut flight = self.view.begin(since);
+            let snapshot = match guess {
+                Some(guess) => guess.snapshot,
                 None => self.store.load(&footprint).await?,
             };
             let mut ledger = Ledger::new(snapshot);
@@ -76,20 +81,27 @@ impl Engine {
                 // Nobody is refused on a guess.
                 continue;
             }
-            let decided = ledger.finish();
-            let mut doubt = Doubt::of(&self.view, &decided);
-            let error = match self.commit(&decided.changes).await {
+            let Decided { changes, mut rows, unedited, expired } = ledger.finish();
+            if is_guess {
+                // Of what is not written the store will not tell that it was guessed wrong.
+                rows.retain(Written::is_change);
+            }
+            flight.commits(rows);
+            let error = match self.commit(&changes).await {
                 Ok(()) => {
-                    doubt.dispel();
-                    self.done(decided, &outcomes);
+                    // Before any caller has its answer: who has written sees it in the next check.
+                    flight.landed(self.clock.now());
+                    self.known.remember(unedited, changes.reservations);
+                    self.count(expired, &outcomes);
                     return Ok(outcomes);
                 }
                 Err(error) => error,
             };
             if writes_nothing(error.kind()) {
-                doubt.dispel();
+                flight.turned_back();
+            } else {
+                drop(flight);
             }
-            drop(doubt);
             let may_be_run_again = is_guess || conflicts < self.max_conflicts;
             if error.kind() != StoreErrorKind::Conflict || !may_be_run_again {
                 return Err(error);
@@ -159,41 +171,13 @@ impl Engine {
         Ok(None)
     }
 
-    fn done(&self, decided: Decided, outcomes: &[Result<Outcome, ProductError>]) {
-        // Before any caller has its answer: who has written sees it in the next check.
-        self.view.committed(decided.rows);
+    fn count(&self, released: usize, outcomes: &[Result<Outcome, ProductError>]) {
         let Counters { batches, commands, holds, expired, .. } = &self.counters;
         let held = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Held(_, true)))).count();
         batches.fetch_add(1, Ordering::Relaxed);
         commands.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
         holds.fetch_add(held as u64, Ordering::Relaxed);
-        expired.fetch_add(decided.expired as u64, Ordering::Relaxed);
-        self.known.remember(decided.unedited, decided.changes.reservations);
-    }
-}
-
-/// The products of a batch while it is not known whether it was written. Unless dispelled, the view drops them at the end,
-/// even if the commit panics or is dropped.
-struct Doubt<'a> {
-    view: &'a StockView,
-    products: Vec<ProductId>,
-}
-
-impl<'a> Doubt<'a> {
-    fn of(view: &'a StockView, decided: &Decided) -> Self {
-        Self { view, products: decided.rows.iter().map(ViewRow::id).collect() }
-    }
-
-    fn dispel(&mut self) {
-        self.products.clear();
-    }
-}
-
-impl Drop for Doubt<'_> {
-    fn drop(&mut self) {
-        if !self.products.is_empty() {
-            self.view.forget(&self.products);
-        }
+        expired.fetch_add(released as u64, Ordering::Relaxed);
     }
 }
 
@@ -222,6 +206,8 @@ fn backoff(attempt: u32) -> Duration {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     view_misses: AtomicU64,
+    view_told: AtomicU64,
+    view_gaps: AtomicU64,
     batches: AtomicU64,
     commands: AtomicU64,
     conflicts: AtomicU64,
@@ -235,10 +221,20 @@ impl Counters {
         self.view_misses.fetch_add(lines as u64, Ordering::Relaxed);
     }
 
+    pub(super) fn told(&self, products: usize) {
+        self.view_told.fetch_add(products as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn gap(&self) {
+        self.view_gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn figures(&self) -> ProductFigures {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ProductFigures {
             view_misses: read(&self.view_misses),
+            view_told: read(&self.view_told),
+            view_gaps: read(&self.view_gaps),
             batches: read(&self.batches),
             commands: read(&self.commands),
             conflicts: read(&self.conflicts),

@@ -5,6 +5,12 @@ pub struct ProductFigures {
     pub view_products: usize,
     /// The most products that the stock view holds.
     pub view_capacity: usize,
+    /// Whether stock checks are answered from the view: it is known what others have written. `false`: from the store.
+    pub view_fresh: bool,
+    /// Products of which the store told that they were written, by whichever instance.
+    pub view_told: u64,
+    /// How often the view was emptied, since the store may have told of less than was written; once at the start.
+    pub view_gaps: u64,
     /// Stock checks' lines that had to be read from the store.
     pub view_misses: u64,
     /// Transactions committed.

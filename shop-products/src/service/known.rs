@@ -8,14 +8,14 @@ use shop_core::Timestamp;
 use tokio::time::Instant;
 
 use crate::ledger::Command;
-use crate::store::{Footprint, ReservationWrite, Snapshot};
+use crate::store::{ChangedProduct, Footprint, ReservationWrite, Snapshot};
 use crate::{Product, ProductId, Reservation, ReservationId, ReservationState, SettleAction, Sku};
 
 /// The most products that are remembered, in about 500 bytes each.
 const MAX_PRODUCTS: usize = 16_384;
 /// The most reservations that are remembered, from their hold until they are committed.
 const MAX_RESERVATIONS: usize = 4_096;
-/// All is forgotten after so long, so that the writes of other instances are seen.
+/// All is forgotten after so long, so that the writes of other instances are seen where the store does not tell of them.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// Products and reservations as the last batches left them.
@@ -30,7 +30,7 @@ pub(super) struct Known {
 
 #[derive(Debug, Default)]
 struct State {
-    since: Option<Instant>,
+    since: Option<(Instant, Timestamp)>,
     /// Without what a hold does not need: descriptions, attributes, tags.
     products: HashMap<ProductId, Product>,
     skus: HashMap<Sku, ProductId>,
@@ -46,11 +46,11 @@ impl Known {
         &self,
         commands: impl Iterator<Item = &'a Command> + Clone,
         now: Timestamp,
-    ) -> Option<Snapshot> {
+    ) -> Option<Guess> {
         let mut footprint = Footprint::default();
         commands.clone().for_each(|command| command.add_to(&mut footprint));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.age();
+        let since = state.age(now);
         let known = state.take(&footprint);
         let guess = commands.clone().all(|command| match command {
             Command::Hold { .. } => true,
@@ -61,12 +61,19 @@ impl Known {
             _ => false,
         });
         let is_whole = known.missing == 0 && guess;
-        is_whole.then_some(Snapshot {
-            now,
-            products: known.products,
-            reservations: known.reservations,
-            records: HashMap::new(),
-        })
+        let Taken { products, reservations, .. } = known;
+        let snapshot = Snapshot { now, products, reservations, records: HashMap::new() };
+        is_whole.then_some(Guess { snapshot, since })
+    }
+
+    /// The store tells that these products were written; what is remembered may lack it.
+    pub(super) fn told(&self, changed: &[ChangedProduct]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for told in changed {
+            if state.products.get(&told.id).is_some_and(|known| Some(known.version) < told.version) {
+                state.products.remove(&told.id);
+            }
+        }
     }
 
     /// Keeps what a batch that was written has left.
@@ -95,6 +102,14 @@ impl Known {
     }
 }
 
+/// What the store may hold for a batch.
+#[derive(Debug)]
+pub(super) struct Guess {
+    pub(super) snapshot: Snapshot,
+    /// All of it was loaded after this time, and lacks nothing but what other instances have written since.
+    pub(super) since: Timestamp,
+}
+
 /// What was remembered of a footprint.
 #[derive(Debug, Default)]
 struct Taken {
@@ -105,10 +120,14 @@ struct Taken {
 }
 
 impl State {
-    fn age(&mut self) {
-        let now = Instant::now();
-        if self.since.is_none_or(|since| now.duration_since(since) >= MAX_AGE) {
-            *self = Self { since: Some(now), ..Self::default() };
+    /// Forgets all when it is time. Since when all that is remembered was loaded.
+    fn age(&mut self, now: Timestamp) -> Timestamp {
+        match self.since {
+            Some((since, at)) if since.elapsed() < MAX_AGE => at,
+            _ => {
+                *self = Self { since: Some((Instant::now(), now)), ..Self::default() };
+                now
+            }
         }
     }
 

@@ -1,27 +1,28 @@
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use shop_core::{Limit, PageRequest};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{ProductService, ProductServiceConfig, Shared};
-use crate::store::{ProductKey, ProductQuery, ProductSort, ProductSortField};
-use crate::view::ViewRow;
+use super::{ProductService, ProductServiceConfig, Shared, follow};
+use crate::store::ProductChanges;
 
-/// The tasks that a service has besides its writer. They hold no service: when the last clone goes, they end.
+/// The tasks that a service has besides its writer. They hold no service: when its last clone goes, they end.
 #[derive(Debug)]
 pub(super) struct Maintenance {
     tasks: [JoinHandle<()>; 3],
 }
 
 impl Maintenance {
-    pub(super) fn start(service: Weak<Shared>, config: &ProductServiceConfig) -> Self {
+    /// `changes`: of the service's store.
+    pub(super) fn start(service: &Arc<Shared>, changes: Option<Box<dyn ProductChanges>>) -> Self {
+        let ProductServiceConfig { expiry_interval, purge_interval, .. } = service.config;
+        let (engine, service) = (service.engine.clone(), Arc::downgrade(service));
         Self {
             tasks: [
-                tokio::spawn(expire(service.clone(), config.expiry_interval)),
-                tokio::spawn(purge(service.clone(), config.purge_interval)),
-                tokio::spawn(fill_view(service)),
+                tokio::spawn(expire(service.clone(), expiry_interval)),
+                tokio::spawn(purge(service, purge_interval)),
+                tokio::spawn(follow::keep(engine, changes)),
             ],
         }
     }
@@ -68,32 +69,5 @@ async fn purge(service: Weak<Shared>, every: Duration) {
             Ok(rows) => tracing::info!(rows, "old idempotency records and reservations were deleted"),
             Err(error) => tracing::warn!(%error, "old records could not be deleted; trying again later"),
         }
-    }
-}
-
-/// Takes the newest products into the view, until it is full.
-async fn fill_view(service: Weak<Shared>) {
-    let sort = ProductSort { field: ProductSortField::CreatedAt, descending: true };
-    let query = ProductQuery { sort, ..ProductQuery::default() };
-    let limit = Limit::new(Limit::MAX).unwrap_or_default();
-    let mut after: Option<ProductKey> = None;
-    loop {
-        let Some(service) = upgraded(&service) else { return };
-        if service.view().is_full() {
-            return;
-        }
-        let epoch = service.view().epoch();
-        let rows = match service.store().products(&query, &PageRequest { limit, after: after.clone() }).await
-        {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(error = %error.chain(), "the stock view fills as it is asked, not ahead");
-                return;
-            }
-        };
-        let Some(last) = rows.last() else { return };
-        after = Some(ProductKey::of(last, sort));
-        service.view().fill(epoch, rows.iter().map(ViewRow::of));
-        tokio::task::yield_now().await;
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use shop_core::StoreResult;
+use shop_core::{StoreResult, Timestamp};
 
 use crate::ProductId;
 
@@ -17,6 +17,7 @@ use crate::ProductId;
 /// - A lost connection is an `Err`, at the latest some seconds after it was lost. The next call connects again; once it is,
 ///   the next item is a [`ProductChange::Gap`].
 /// - One product may be told of often, twice for one change, or without a change.
+/// - While it runs, a [`ProductChange::Current`] comes every second or sooner, whether there are changes or not.
 #[async_trait]
 pub trait ProductChanges: fmt::Debug + Send {
     /// Waits for the next item.
@@ -36,6 +37,9 @@ pub enum ProductChange {
     Changed(Vec<ChangedProduct>),
     /// From here on changes are told; any before may have been missed.
     Gap,
+    /// Every change since the [`Gap`](Self::Gap) whose commit was done before this moment was told by an earlier item. By
+    /// the clock that the store was opened with, read before the database was asked.
+    Current(Timestamp),
 }
 
 /// A product that was changed.

@@ -55,7 +55,7 @@ async fn a_transaction_that_its_process_has_left_is_ended_and_no_other() {
 
     // Its commit never comes to the server, and it does nothing more.
     let (mode, how) = lost();
-    let failing = Failing::commands(admin.clone(), &dead_app, "commitTransaction", mode, how).await;
+    let failing = Failing::commands(admin.clone(), &dead_app, &["commitTransaction"], mode, how).await;
     assert_eq!(kind(dead.commit(&moved(one.id, 1)).await), StoreErrorKind::Unknown);
     failing.stop().await;
     let mut other = of_another_program(&database, &other_app, &three).await;
@@ -64,7 +64,7 @@ async fn a_transaction_that_its_process_has_left_is_ended_and_no_other() {
     }
     // This one still tries.
     let (mode, how) = lost();
-    let failing = Failing::commands(admin.clone(), &alive_app, "commitTransaction", mode, how).await;
+    let failing = Failing::commands(admin.clone(), &alive_app, &["commitTransaction"], mode, how).await;
     let (of, changes) = (alive.clone(), moved(two.id, 1));
     let trying = tokio::spawn(async move { of.commit(&changes).await });
     idle(&admin, &alive_app, Duration::ZERO).await;
@@ -96,7 +96,8 @@ async fn an_instance_that_was_only_slow_decides_again() {
         let one = product(command, 5, 0);
         store.commit(&made(&one)).await.unwrap();
         let stuck = doc! { "blockConnection": true, "blockTimeMS": 60_000 };
-        let failing = Failing::commands(admin.clone(), &slow_app, command, doc! { "times": 1 }, stuck).await;
+        let failing =
+            Failing::commands(admin.clone(), &slow_app, &[command], doc! { "times": 1 }, stuck).await;
         let (service, wanted) = (slow.clone(), request(vec![line(one.id, 1)]));
         let holding = tokio::spawn(async move { service.hold(&wanted).await });
         idle(&admin, &slow_app, Duration::ZERO).await;

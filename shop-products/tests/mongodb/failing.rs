@@ -1,4 +1,4 @@
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Database;
@@ -13,18 +13,18 @@ pub(crate) struct Failing {
 impl Failing {
     /// Commits of the clients of a database; `mode` and `how` as `failCommand` has them.
     pub(crate) async fn commits(database: &Database, mode: Document, how: Document) -> Self {
-        Self::commands(database.admin().await, &database.name, "commitTransaction", mode, how).await
+        Self::commands(database.admin().await, &database.name, &["commitTransaction"], mode, how).await
     }
 
     pub(crate) async fn commands(
         admin: mongodb::Database,
         application: &str,
-        command: &str,
-        mode: Document,
+        commands: &[&str],
+        mode: impl Into<Bson>,
         mut how: Document,
     ) -> Self {
-        how.extend(doc! { "failCommands": [command], "appName": application });
-        let fail = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": how };
+        how.extend(doc! { "failCommands": commands, "appName": application });
+        let fail = doc! { "configureFailPoint": "failCommand", "mode": mode.into(), "data": how };
         let set = admin.run_command(fail).await.expect("mongod runs with enableTestCommands=1");
         let before = set.get_i32("count").map(i64::from).or_else(|_| set.get_i64("count"));
         Self { admin, before: before.expect("how often it was met") }

@@ -43,7 +43,7 @@ async fn a_primary_that_steps_down_inside_a_hold_leaves_it_done_once() {
             Moment::BeforeCommit => ("commitTransaction", doc! { "times": 1 }, stuck),
             Moment::AfterCommit => ("commitTransaction", doc! { "times": 2 }, lost),
         };
-        let point = Failing::commands(admin.clone(), APPLICATION, command, mode, how).await;
+        let point = Failing::commands(admin.clone(), APPLICATION, &[command], mode, how).await;
         let (holds, wanted) = (service.clone(), request(vec![line(one.id, 2)]));
         let id = wanted.id;
         let holding = tokio::spawn(async move { holds.hold(&wanted).await });

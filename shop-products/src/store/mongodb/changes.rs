@@ -1,14 +1,17 @@
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, Timestamp as OperationTime, doc};
 use mongodb::change_stream::event::ChangeStreamEvent;
+use mongodb::options::{ReadPreference, SelectionCriteria};
 use shop_core::id::Uuid;
-use shop_core::{StoreError, StoreErrorKind, StoreResult};
+use shop_core::{Clock, StoreError, StoreErrorKind, StoreResult, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::MongoProductStore;
 use super::error::classified;
 use super::schema::PRODUCTS;
 use crate::ProductId;
@@ -16,7 +19,9 @@ use crate::store::{ChangedProduct, ProductChange, ProductChanges};
 
 const OPERATION: &str = "follow the products";
 /// How long the server waits for a change before it answers that there is none.
-const AWAIT: Duration = Duration::from_secs(1);
+const AWAIT: Duration = Duration::from_millis(250);
+/// How often at most the stream is measured against the primary.
+const MARKS: Duration = Duration::from_millis(100);
 /// How long an answer may take before the connection is held to be lost: the driver itself would wait for ever.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// The most products in one item.
@@ -26,7 +31,7 @@ const MOST: usize = 1_000;
 /// half-way; it ends with this. Short losses of the connection are bridged by the driver, with the stream's token.
 #[derive(Debug)]
 pub(super) struct MongoProductChanges {
-    db: Database,
+    store: MongoProductStore,
     /// From the task, while there is one.
     told: Option<mpsc::Receiver<StoreResult<ProductChange>>>,
     /// What was received after changes that were given in one item.
@@ -34,8 +39,8 @@ pub(super) struct MongoProductChanges {
 }
 
 impl MongoProductChanges {
-    pub(super) fn new(db: Database) -> Self {
-        Self { db, told: None, next: None }
+    pub(super) fn new(store: MongoProductStore) -> Self {
+        Self { store, told: None, next: None }
     }
 }
 
@@ -47,7 +52,7 @@ impl ProductChanges for MongoProductChanges {
         }
         let told = self.told.get_or_insert_with(|| {
             let (tell, told) = mpsc::channel(256);
-            tokio::spawn(follow(self.db.clone(), tell));
+            tokio::spawn(follow(self.store.clone(), tell));
             told
         });
         let item = told.recv().await;
@@ -71,42 +76,98 @@ impl ProductChanges for MongoProductChanges {
 }
 
 /// Follows until the stream is lost, or nobody listens.
-async fn follow(db: Database, tell: mpsc::Sender<StoreResult<ProductChange>>) {
-    if let Err(error) = stream(&db, &tell).await {
+async fn follow(store: MongoProductStore, tell: mpsc::Sender<StoreResult<ProductChange>>) {
+    if let Err(error) = stream(&store, &tell).await {
         // Nobody listens any more: then nobody is to be told.
         let _ = tell.send(Err(error)).await;
     }
 }
 
-async fn stream(db: &Database, tell: &mpsc::Sender<StoreResult<ProductChange>>) -> StoreResult<()> {
+async fn stream(
+    store: &MongoProductStore,
+    tell: &mpsc::Sender<StoreResult<ProductChange>>,
+) -> StoreResult<()> {
+    let MongoProductStore { db, clock, closing, .. } = store;
     let failed = |error| classified(OPERATION, error);
-    let late = |elapsed| StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(elapsed);
     // No more of a document than its version is sent.
     let slim = doc! { "$project": {
-        "operationType": 1, "ns": 1, "documentKey": 1, "fullDocument.version": 1, "updateDescription": {
+        "operationType": 1, "ns": 1, "clusterTime": 1, "documentKey": 1, "fullDocument.version": 1,
+        "updateDescription": {
             "updatedFields": { "version": "$updateDescription.updatedFields.version" },
             "removedFields": [],
         },
     } };
+    let first = Mark::set(db, clock.as_ref()).await?;
     let products = db.collection::<Document>(PRODUCTS);
     let watch = products.watch().pipeline([slim]).max_await_time(AWAIT);
-    let mut changes = timeout(PATIENCE, watch).await.map_err(late)?.map_err(failed)?;
+    let mut changes = patiently(watch.into_future()).await?.map_err(failed)?;
     if tell.send(Ok(ProductChange::Gap)).await.is_err() {
         return Ok(());
     }
-    while changes.is_alive() {
-        let event = timeout(PATIENCE, changes.next_if_any()).await.map_err(late)?.map_err(failed)?;
-        if let Some(changed) = event.as_ref().and_then(changed)
-            && tell.send(Ok(ProductChange::Changed(vec![changed]))).await.is_err()
-        {
-            return Ok(());
+    let mut mark: Option<Mark> = None;
+    let mut marked = Instant::now();
+    while changes.is_alive() && !tell.is_closed() && !closing.load(Ordering::Relaxed) {
+        if mark.is_none() && marked.elapsed() >= MARKS {
+            marked = Instant::now();
+            mark = Some(Mark::set(db, clock.as_ref()).await?.of_one_term(&first)?);
         }
-        if tell.is_closed() {
-            return Ok(());
+        let event = patiently(changes.next_if_any()).await?.map_err(failed)?;
+        let passed = match &event {
+            Some(event) => mark.take_if(|mark| mark.is_before(event)),
+            // Asked after the mark was set, the server has nothing more.
+            None => mark.take(),
+        };
+        let changed = event.as_ref().and_then(changed);
+        let items = changed.map(|changed| ProductChange::Changed(vec![changed])).into_iter();
+        for item in items.chain(passed.map(|mark| ProductChange::Current(mark.at))) {
+            if tell.send(Ok(item)).await.is_err() {
+                return Ok(());
+            }
         }
     }
-    // The collection was dropped or renamed.
-    Err(StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source("the change stream has ended"))
+    // The collection was dropped or renamed, the store is closed, or nobody listens.
+    Err(lost("the change stream has ended"))
+}
+
+/// A moment, and what the primary had by then: the stream is current as of it once it is past that.
+#[derive(Debug)]
+struct Mark {
+    at: Timestamp,
+    /// The last operation of the primary. What was committed before is older, or this.
+    last: Option<OperationTime>,
+    /// Whose primary it is; a sharded cluster has none to tell.
+    term: Option<Bson>,
+}
+
+impl Mark {
+    async fn set(db: &Database, clock: &dyn Clock) -> StoreResult<Self> {
+        let at = clock.now();
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let hello = db.run_command(doc! { "hello": 1 }).selection_criteria(primary);
+        let mut hello =
+            patiently(hello.into_future()).await?.map_err(|error| classified(OPERATION, error))?;
+        let last = hello.get_timestamp("operationTime").ok();
+        Ok(Self { at, last, term: hello.remove("electionId") })
+    }
+
+    fn is_before(&self, event: &ChangeStreamEvent<Document>) -> bool {
+        self.last.is_some() && event.cluster_time > self.last
+    }
+
+    /// The stream is that of the primary of the time at which it began, which may be a secondary by now, and behind: then
+    /// it is lost.
+    fn of_one_term(self, first: &Self) -> StoreResult<Self> {
+        if self.term == first.term { Ok(self) } else { Err(lost("there is another primary")) }
+    }
+}
+
+async fn patiently<T>(work: impl Future<Output = T>) -> StoreResult<T> {
+    let late = |elapsed| StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(elapsed);
+    timeout(PATIENCE, work).await.map_err(late)
+}
+
+fn lost(why: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(why)
 }
 
 fn changed(event: &ChangeStreamEvent<Document>) -> Option<ChangedProduct> {

@@ -3,6 +3,7 @@
 //! A load is a few finds at the same time, and a commit one transaction with a command a collection, whatever the size of
 //! the batch. All work of the driver runs in tasks that are never dropped half-way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -59,6 +60,8 @@ pub struct MongoProductStore {
     turn: Arc<Mutex<()>>,
     doubts: Doubts,
     abandoned: Abandoned,
+    /// Ends the streams of changes, which the driver waits for when it is shut down.
+    closing: Arc<AtomicBool>,
 }
 
 impl MongoProductStore {
@@ -86,11 +89,20 @@ impl MongoProductStore {
         })
         .await?;
         let abandoned = Abandoned::new(db.name(), config.abandoned_after);
-        Ok(Self { db, config, clock, turn: Arc::default(), doubts: Doubts::default(), abandoned })
+        Ok(Self {
+            db,
+            config,
+            clock,
+            turn: Arc::default(),
+            doubts: Doubts::default(),
+            abandoned,
+            closing: Arc::default(),
+        })
     }
 
     /// Closes the connections, once what runs has ended.
     pub async fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         self.db.client().clone().shutdown().await;
     }
 
@@ -259,6 +271,6 @@ impl ProductStore for MongoProductStore {
     }
 
     fn changes(&self) -> Option<Box<dyn ProductChanges>> {
-        Some(Box::new(MongoProductChanges::new(self.db.clone())))
+        Some(Box::new(MongoProductChanges::new(self.clone())))
     }
 }
