@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shop_core::{Limit, PageRequest, StoreErrorKind, StoreResult, Timestamp};
+use shop_core::{Clock, Limit, PageRequest, StoreErrorKind, StoreResult, SystemClock, Timestamp};
 
 use crate::store::memory::MemoryProductStore;
 use crate::store::{
-    ChangeSet, Footprint, ProductChanges, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
+    ChangeSet, Footprint, ProductChange, ProductChanges, ProductKey, ProductQuery, ProductStore,
+    ReservationQuery, Snapshot,
 };
 use crate::testing::ProductStoreFactory;
 use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
@@ -66,6 +67,10 @@ pub enum Fault {
     PurgesTooMuch,
     /// Opened anew it is empty.
     NotDurable,
+    /// Says that nothing was changed, whatever was.
+    TellsNothing,
+    /// Says nothing of what was before, nor that it does not.
+    TellsNoGap,
 }
 
 /// A memory store with a fault.
@@ -269,7 +274,27 @@ impl ProductStore for BrokenStore {
     }
 
     fn changes(&self) -> Option<Box<dyn ProductChanges>> {
-        self.inner.changes()
+        let begun = match self.fault {
+            Fault::TellsNothing => false,
+            Fault::TellsNoGap => true,
+            _ => return self.inner.changes(),
+        };
+        Some(Box::new(Mute { begun }))
+    }
+}
+
+/// Says that nothing was changed.
+#[derive(Debug)]
+struct Mute {
+    begun: bool,
+}
+
+#[async_trait]
+impl ProductChanges for Mute {
+    async fn next(&mut self) -> StoreResult<ProductChange> {
+        tokio::task::yield_now().await;
+        let begun = std::mem::replace(&mut self.begun, true);
+        Ok(if begun { ProductChange::Current(SystemClock.now()) } else { ProductChange::Gap })
     }
 }
 
@@ -325,7 +350,7 @@ pub fn caught_by() -> HashMap<&'static str, Vec<Fault>> {
         IgnoresInStock, IgnoresKeys, IgnoresOwners, IgnoresReservationStates, IgnoresSkus, IgnoresVersions,
         IgnoresWords, LeavesOutProducts, LosesAdjustments, LosesRecords, LosesReservations, NeverExpires,
         NotDurable, PagesByOffset, PurgesTooMuch, ReadsStale, SkipsUnsoundStock, StopsWhenDropped,
-        WritesInParts,
+        TellsNoGap, TellsNothing, WritesInParts,
     };
     [
         (
@@ -344,6 +369,7 @@ pub fn caught_by() -> HashMap<&'static str, Vec<Fault>> {
         ("skus_are_unique_among_live_products", vec![ForgetsDeleted]),
         ("what_was_committed_is_seen_by_every_instance", vec![ReadsStale]),
         ("what_was_committed_survives_reopening", vec![NotDurable, LosesRecords, LosesReservations]),
+        ("what_others_commit_is_told", vec![TellsNothing, TellsNoGap]),
         ("a_dropped_commit_is_whole_or_nothing", vec![StopsWhenDropped, WritesInParts]),
         ("a_load_brings_what_reservations_need", vec![LeavesOutProducts, ForgetsDeleted]),
         ("expired_reservations_are_found_by_the_stores_clock", vec![NeverExpires, ExpiresEarly]),

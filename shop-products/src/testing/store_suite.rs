@@ -30,6 +30,7 @@ macro_rules! product_store_suite {
             skus_may_be_swapped_in_one_commit,
             what_was_committed_is_seen_by_every_instance,
             what_was_committed_survives_reopening,
+            what_others_commit_is_told,
             a_dropped_commit_is_whole_or_nothing,
             a_load_brings_what_reservations_need,
             expired_reservations_are_found_by_the_stores_clock,

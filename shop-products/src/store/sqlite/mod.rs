@@ -17,12 +17,15 @@ use super::{
 };
 use crate::{Adjustment, AdjustmentId, HeldKey, Product, ProductId, Reservation};
 
+mod changes;
 mod commit;
 mod list;
 mod load;
 mod rows;
 mod schema;
 mod session;
+
+use changes::SqliteProductChanges;
 
 /// [`ProductStore`] in a SQLite file (feature `sqlite`). Clones share its connections; several processes may use one file.
 #[derive(Debug, Clone)]
@@ -171,8 +174,7 @@ impl ProductStore for SqliteProductStore {
     }
 
     fn changes(&self) -> Option<Box<dyn ProductChanges>> {
-        // SQLite tells no other process of a commit.
-        None
+        Some(Box::new(SqliteProductChanges::new(self.db.clone(), self.clock.clone())))
     }
 }
 
