@@ -49,6 +49,22 @@ pub trait ProductCatalog: fmt::Debug + Send + Sync + 'static {
         created_before: Timestamp,
         page: &PageRequest<HeldKey>,
     ) -> Result<Page<HeldReservation>, CatalogError>;
+
+    /// The reservations of an owner in every state, oldest first. Those that ended are there for a day, then forgotten.
+    ///
+    /// # Errors
+    /// If products cannot be asked.
+    async fn reservations(
+        &self,
+        owner: &str,
+        page: &PageRequest<HeldKey>,
+    ) -> Result<Page<Reservation>, CatalogError>;
+
+    /// Reservations by id, whoever's they are: one an id, in order; `None` if products do not know it. At most 500 ids.
+    ///
+    /// # Errors
+    /// If products cannot be asked.
+    async fn find(&self, ids: &[ReservationId]) -> Result<Vec<Option<Reservation>>, CatalogError>;
 }
 
 /// Place in a list of reservations: creation time, then id.

@@ -4,7 +4,7 @@ use shop_core::{Page, PageRequest, Timestamp};
 use crate::store::ReservationQuery;
 use crate::{
     CatalogError, HeldKey, HeldReservation, HoldLine, HoldRequest, ProductCatalog, ProductError,
-    ProductService, Reservation, ReservationState, SettleOutcome, Settlement, StockCheck,
+    ProductService, Reservation, ReservationId, ReservationState, SettleOutcome, Settlement, StockCheck,
 };
 
 /// [`ProductCatalog`] in process: no socket, no serialising.
@@ -42,6 +42,19 @@ impl ProductCatalog for LocalCatalog {
         let found = self.0.reservations(&query, page).await?;
         let data = found.data.iter().map(|held| HeldReservation { id: held.id, created_at: held.created_at });
         Ok(Page { data: data.collect(), next_cursor: found.next_cursor })
+    }
+
+    async fn reservations(
+        &self,
+        owner: &str,
+        page: &PageRequest<HeldKey>,
+    ) -> Result<Page<Reservation>, CatalogError> {
+        let query = ReservationQuery { owner: Some(owner.to_owned()), ..ReservationQuery::default() };
+        Ok(self.0.reservations(&query, page).await?)
+    }
+
+    async fn find(&self, ids: &[ReservationId]) -> Result<Vec<Option<Reservation>>, CatalogError> {
+        Ok(self.0.find_reservations(ids).await?)
     }
 }
 

@@ -301,6 +301,20 @@ impl ProductService {
         Ok(shown(reservation, snapshot.now))
     }
 
+    /// Reservations by id, one an id, in order; `None` if there is none. One whose time has come is shown as released.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn find_reservations(
+        &self,
+        ids: &[ReservationId],
+    ) -> Result<Vec<Option<Reservation>>, ProductError> {
+        let footprint = Footprint { reservations: ids.iter().copied().collect(), ..Footprint::default() };
+        let snapshot = self.load(&footprint).await?;
+        let found = |id| Some(shown(snapshot.reservations.get(id)?.clone(), snapshot.now));
+        Ok(ids.iter().map(found).collect())
+    }
+
     /// A page of reservations, oldest first. One whose time has come is shown as released, and is in no list of held ones;
     /// a page may so have fewer rows than asked for before the end of the list.
     ///

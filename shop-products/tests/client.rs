@@ -354,7 +354,7 @@ async fn what_is_too_large_or_not_ours_is_unavailable_and_not_asked_again() {
         "the answer cannot be read: expected value at line 1 column 1",
         "the answer cannot be read: an answer to other lines",
         "products answered with status 302",
-        "products answered with status 404",
+        "products do not know it",
     ];
     assert_eq!(faults, expected);
 }

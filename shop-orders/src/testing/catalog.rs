@@ -203,4 +203,18 @@ impl ProductCatalog for FaultyCatalog {
         self.reachable()?;
         self.inner.held(owner, created_before, page).await
     }
+
+    async fn reservations(
+        &self,
+        owner: &str,
+        page: &PageRequest<HeldKey>,
+    ) -> Result<Page<Reservation>, CatalogError> {
+        self.reachable()?;
+        self.inner.reservations(owner, page).await
+    }
+
+    async fn find(&self, ids: &[ReservationId]) -> Result<Vec<Option<Reservation>>, CatalogError> {
+        self.reachable()?;
+        self.inner.find(ids).await
+    }
 }

@@ -88,6 +88,20 @@ impl ProductCatalog for GatedCatalog {
         self.reach()?;
         self.inner.held(owner, created_before, page).await
     }
+
+    async fn reservations(
+        &self,
+        owner: &str,
+        page: &PageRequest<HeldKey>,
+    ) -> Result<Page<Reservation>, CatalogError> {
+        self.reach()?;
+        self.inner.reservations(owner, page).await
+    }
+
+    async fn find(&self, ids: &[ReservationId]) -> Result<Vec<Option<Reservation>>, CatalogError> {
+        self.reach()?;
+        self.inner.find(ids).await
+    }
 }
 
 /// A store that can fail in any way.

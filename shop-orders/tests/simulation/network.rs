@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use shop_core::{Page, PageRequest, Timestamp};
 use shop_products::{
     CatalogError, HeldKey, HeldReservation, HoldLine, HoldRequest, LocalCatalog, ProductCatalog,
-    ProductService, Reservation, SettleOutcome, Settlement, StockCheck,
+    ProductService, Reservation, ReservationId, SettleOutcome, Settlement, StockCheck,
 };
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -31,6 +31,8 @@ enum Ask {
     Hold(HoldRequest),
     Settle(Vec<Settlement>),
     Held(String, Timestamp, PageRequest<HeldKey>),
+    Reservations(String, PageRequest<HeldKey>),
+    Find(Vec<ReservationId>),
 }
 
 #[derive(Debug)]
@@ -39,6 +41,8 @@ enum Answer {
     Hold(Reservation),
     Settle(Vec<SettleOutcome>),
     Held(Page<HeldReservation>),
+    Reservations(Page<Reservation>),
+    Found(Vec<Option<Reservation>>),
 }
 
 type Outcome = Result<Answer, CatalogError>;
@@ -53,6 +57,8 @@ impl fmt::Display for Ask {
                 all.iter().try_for_each(|one| write!(f, " {} {:?}", one.reservation_id, one.action))
             }
             Self::Held(..) => f.write_str("held?"),
+            Self::Reservations(..) => f.write_str("reservations?"),
+            Self::Find(ids) => write!(f, "find {} reservations", ids.len()),
         }
     }
 }
@@ -107,6 +113,8 @@ async fn answer(catalog: LocalCatalog, ask: Ask) -> Outcome {
         Ask::Hold(request) => Answer::Hold(catalog.hold(&request).await?),
         Ask::Settle(all) => Answer::Settle(catalog.settle(&all).await?),
         Ask::Held(owner, before, page) => Answer::Held(catalog.held(&owner, before, &page).await?),
+        Ask::Reservations(owner, page) => Answer::Reservations(catalog.reservations(&owner, &page).await?),
+        Ask::Find(ids) => Answer::Found(catalog.find(&ids).await?),
     })
 }
 
@@ -198,6 +206,24 @@ impl ProductCatalog for RemoteCatalog {
     ) -> Result<Page<HeldReservation>, CatalogError> {
         match self.ask(Ask::Held(owner.to_owned(), created_before, page.clone())).await? {
             Answer::Held(page) => Ok(page),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn reservations(
+        &self,
+        owner: &str,
+        page: &PageRequest<HeldKey>,
+    ) -> Result<Page<Reservation>, CatalogError> {
+        match self.ask(Ask::Reservations(owner.to_owned(), page.clone())).await? {
+            Answer::Reservations(page) => Ok(page),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn find(&self, ids: &[ReservationId]) -> Result<Vec<Option<Reservation>>, CatalogError> {
+        match self.ask(Ask::Find(ids.to_vec())).await? {
+            Answer::Found(found) => Ok(found),
             other => Err(odd(&other)),
         }
     }

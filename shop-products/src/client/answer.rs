@@ -41,6 +41,7 @@ fn problem(status: u16, body: &[u8]) -> Result<CatalogError, ClientFault> {
         }
         (422, "reservation_mismatch") => CatalogError::OtherLines,
         (400 | 413 | 415 | 422, _) => CatalogError::Invalid(told(problem)),
+        (404, "not_found") => return Err(ClientFault::NotFound),
         _ => return Err(ClientFault::Status(status)),
     })
 }

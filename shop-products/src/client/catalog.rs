@@ -1,8 +1,11 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::Method;
+use shop_core::http::in_current_request;
 use shop_core::{Cursor, Limit, Page, PageRequest, Timestamp};
+use tokio::task::JoinSet;
 
 use super::answer::read;
 use super::breaker::BreakerState;
@@ -19,6 +22,8 @@ use crate::{
 
 /// The most settlements of one request.
 const SETTLE_AT_ONCE: usize = 1_000;
+/// Reservations that are asked for side by side.
+const FIND_AT_ONCE: usize = 8;
 
 /// [`ProductCatalog`] over the network, by the HTTP API of products.
 ///
@@ -39,7 +44,7 @@ const SETTLE_AT_ONCE: usize = 1_000;
 /// A dropped call drops the answer only; what was asked may be done.
 #[derive(Debug)]
 pub struct RestCatalog {
-    transport: Transport,
+    transport: Arc<Transport>,
 }
 
 impl RestCatalog {
@@ -49,7 +54,7 @@ impl RestCatalog {
     }
 
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport }
+        Self { transport: Arc::new(transport) }
     }
 
     /// Whether products are asked at all now.
@@ -57,27 +62,29 @@ impl RestCatalog {
         self.transport.breaker_state()
     }
 
+    /// A page of the reservations that these parameters name; a shorter one, where one of so many rows is too long to take.
     async fn page(
         &self,
-        owner: &str,
-        created_before: Timestamp,
-        limit: Limit,
-        after: Option<&HeldKey>,
+        narrowed: &[(&str, &str)],
+        page: &PageRequest<HeldKey>,
     ) -> Result<ReservationPage, CatalogError> {
-        let mut url = self.transport.url("v1/reservations")?;
-        {
-            let mut query = url.query_pairs_mut();
-            query
-                .append_pair("state", "held")
-                .append_pair("owner", owner)
-                .append_pair("created_before", &created_before.to_string())
-                .append_pair("limit", &limit.get().to_string());
-            if let Some(key) = after {
-                query.append_pair("cursor", &Cursor::encode(key).0);
+        let mut limit = page.limit;
+        loop {
+            let mut url = self.transport.url("v1/reservations")?;
+            url.query_pairs_mut().extend_pairs(narrowed).append_pair("limit", &limit.get().to_string());
+            if let Some(key) = &page.after {
+                url.query_pairs_mut().append_pair("cursor", &Cursor::encode(key).0);
+            }
+            match self.transport.ask(Method::GET, url, None::<&()>).await {
+                // Reservations of many lines make long pages.
+                Err(CatalogError::Unavailable(source))
+                    if matches!(source.downcast_ref(), Some(ClientFault::TooLarge(_))) && limit.get() > 1 =>
+                {
+                    limit = u16::try_from(limit.get() / 2).ok().and_then(Limit::new).unwrap_or_default();
+                }
+                answer => return Ok(read(&answer?)?),
             }
         }
-        let body = self.transport.ask(Method::GET, url, None::<&()>).await?;
-        Ok(read(&body)?)
     }
 
     /// Settles reservations each of which is named once.
@@ -146,22 +153,59 @@ impl ProductCatalog for RestCatalog {
         created_before: Timestamp,
         page: &PageRequest<HeldKey>,
     ) -> Result<Page<HeldReservation>, CatalogError> {
-        let mut limit = page.limit;
-        loop {
-            let answer = self.page(owner, created_before, limit, page.after.as_ref()).await;
-            // Reservations of many lines make long pages: a shorter one is a page too.
-            if let Err(CatalogError::Unavailable(source)) = &answer
-                && matches!(source.downcast_ref(), Some(ClientFault::TooLarge(_)))
-                && let Some(half) = u16::try_from(limit.get() / 2).ok().and_then(Limit::new)
-            {
-                limit = half;
-                continue;
-            }
-            let answer = answer?;
-            let held = answer.data.into_iter();
-            let data =
-                held.map(|held| HeldReservation { id: held.id, created_at: held.created_at }).collect();
-            return Ok(Page { data, next_cursor: answer.next_cursor });
+        let before = created_before.to_string();
+        let narrowed = [("state", "held"), ("owner", owner), ("created_before", &*before)];
+        let found = self.page(&narrowed, page).await?;
+        let held = found.data.into_iter();
+        let data = held.map(|held| HeldReservation { id: held.id, created_at: held.created_at }).collect();
+        Ok(Page { data, next_cursor: found.next_cursor })
+    }
+
+    async fn reservations(
+        &self,
+        owner: &str,
+        page: &PageRequest<HeldKey>,
+    ) -> Result<Page<Reservation>, CatalogError> {
+        let found = self.page(&[("owner", owner)], page).await?;
+        let data = found.data.into_iter().map(Reservation::from).collect();
+        Ok(Page { data, next_cursor: found.next_cursor })
+    }
+
+    async fn find(&self, ids: &[ReservationId]) -> Result<Vec<Option<Reservation>>, CatalogError> {
+        let mut parts = JoinSet::new();
+        for part in ids.chunks(ids.len().div_ceil(FIND_AT_ONCE).max(1)) {
+            let (transport, part) = (self.transport.clone(), part.to_vec());
+            parts.spawn(in_current_request(async move {
+                let mut found = HashMap::with_capacity(part.len());
+                for id in part {
+                    found.insert(id, reservation(&transport, id).await?);
+                }
+                Ok::<_, CatalogError>(found)
+            }));
         }
+        let mut all = HashMap::with_capacity(ids.len());
+        while let Some(part) = parts.join_next().await {
+            all.extend(part.map_err(|panic| CatalogError::Unavailable(Box::new(panic)))??);
+        }
+        Ok(ids.iter().map(|id| all.get(id).cloned().flatten()).collect())
+    }
+}
+
+/// One reservation; `None` if products do not know it.
+async fn reservation(transport: &Transport, id: ReservationId) -> Result<Option<Reservation>, CatalogError> {
+    let url = transport.url(&format!("v1/reservations/{id}"))?;
+    let answer = match transport.ask(Method::GET, url, None::<&()>).await {
+        Err(CatalogError::Unavailable(source))
+            if matches!(source.downcast_ref(), Some(ClientFault::NotFound)) =>
+        {
+            return Ok(None);
+        }
+        answer => answer?,
+    };
+    let found: ReservationBody = read(&answer)?;
+    if found.id == id {
+        Ok(Some(found.into()))
+    } else {
+        Err(ClientFault::Unreadable("another reservation".into()).into())
     }
 }

@@ -16,6 +16,9 @@ pub enum ClientFault {
     /// A gateway or server error.
     #[error("products answered with status {0}")]
     Status(u16),
+    /// Products answered that there is no such thing.
+    #[error("products do not know it")]
+    NotFound,
     /// The answer is longer than is taken.
     #[error("the answer is longer than {0} bytes")]
     TooLarge(usize),
@@ -31,7 +34,7 @@ impl ClientFault {
             Self::Transport(_) | Self::Timeout => true,
             Self::Status(status) => matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504),
             // An open breaker stays open for a while, and an answer of the wrong size or shape will be so again.
-            Self::Open | Self::TooLarge(_) | Self::Unreadable(_) => false,
+            Self::Open | Self::NotFound | Self::TooLarge(_) | Self::Unreadable(_) => false,
         }
     }
 }

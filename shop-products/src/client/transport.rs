@@ -120,9 +120,13 @@ impl Transport {
                         return Ok(answer.body);
                     }
                     status => match refusal(status, &answer.body) {
-                        CatalogError::Unavailable(_) => {
+                        CatalogError::Unavailable(source) => {
                             permit.tell(status < 500);
-                            (ClientFault::Status(status), answer.retry_after)
+                            let fault = match source.downcast_ref() {
+                                Some(ClientFault::NotFound) => ClientFault::NotFound,
+                                _ => ClientFault::Status(status),
+                            };
+                            (fault, answer.retry_after)
                         }
                         refused => {
                             permit.tell(true);

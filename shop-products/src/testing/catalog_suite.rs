@@ -39,6 +39,7 @@ macro_rules! catalog_suite {
             settlements_may_come_twice_and_out_of_order,
             a_shrunk_reservation_gives_back_the_difference,
             what_is_held_is_listed_a_page_at_a_time,
+            every_reservation_is_listed_and_found_whatever_its_state,
             what_is_not_valid_is_refused,
             many_holds_at_once_take_each_unit_once,
         );
@@ -245,6 +246,54 @@ pub mod catalog_checks {
         assert!(none.data.is_empty(), "before, not at");
         let none = shop.catalog.held("nobody", later, &PageRequest::default()).await.unwrap();
         assert!(none.data.is_empty());
+    }
+
+    /// All of an owner in a list, whoever's by id; in every state, with what they have now.
+    pub async fn every_reservation_is_listed_and_found_whatever_its_state<F: ProductCatalogFactory>(
+        factory: &F,
+    ) {
+        use ReservationState::{Committed, Fulfilled, Held, Released};
+        let shop = factory.fresh().await;
+        let ids = stocked(&shop.service, &[("a", 100)]).await;
+        let mut made = Vec::new();
+        for action in
+            [None, Some(SettleAction::Commit), Some(SettleAction::Release), Some(SettleAction::Fulfil)]
+        {
+            let asked = request(vec![line(ids[0], 2)]);
+            shop.catalog.hold(&asked).await.unwrap();
+            let told: Vec<_> = action.into_iter().map(|action| settlement(asked.id, action)).collect();
+            shop.catalog.settle(&told).await.unwrap();
+            made.push(asked.id);
+        }
+        let mut cart = request(vec![line(ids[0], 1)]);
+        cart.owner = Some("carts".to_owned());
+        shop.catalog.hold(&cart).await.unwrap();
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let request = PageRequest { limit: Limit::new(3).unwrap(), after };
+            let page = shop.catalog.reservations("orders", &request).await.unwrap();
+            assert!(page.data.len() <= 3);
+            listed.extend(page.data);
+            let Some(cursor) = page.next_cursor else { break };
+            after = Some(cursor.decode().unwrap());
+        }
+        let places: Vec<_> = listed.iter().map(|found| HeldKey(found.created_at, found.id)).collect();
+        assert!(places.is_sorted() && listed.len() == 4, "{places:?}");
+        let nobody = ReservationId::generate();
+        let mut asked = made.clone();
+        asked.extend([nobody, cart.id]);
+        let mut found = shop.catalog.find(&asked).await.unwrap();
+        assert_eq!(found.pop().flatten().map(|found| (found.id, found.owner)), Some((cart.id, cart.owner)));
+        assert_eq!(found.pop(), Some(None), "products do not know it");
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        let told: Vec<_> =
+            found.iter().map(|found| (found.id, found.state, found.lines[0].quantity)).collect();
+        let states = [Held, Committed, Released, Fulfilled];
+        assert_eq!(told, made.iter().zip(states).map(|(id, state)| (*id, state, 2)).collect::<Vec<_>>());
+        for found in &found {
+            assert!(listed.contains(found), "{found:?}");
+        }
+        assert_eq!(shop.catalog.find(&[]).await.unwrap(), []);
     }
 
     /// No lines, too many, quantities out of range.
