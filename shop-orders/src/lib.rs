@@ -82,6 +82,7 @@ pub use event::{Event, EventType, NewEvent};
 pub use order::{Order, OrderDetails, OrderHold, OrderId, OrderLine, OrderStatus};
 pub use request::{NewOrder, OrderPatch};
 pub use service::{
-    Backoff, Figures, InDoubt, InDoubtKind, OrderConfigError, OrderService, OrderServiceConfig,
+    Backoff, Difference, DifferenceLine, Figures, InDoubt, InDoubtKind, OrderConfigError, OrderSays,
+    OrderService, OrderServiceConfig, Reconcile, ReconcileKey, ReconcilePage, Repair,
 };
 pub use store::OrderStore;

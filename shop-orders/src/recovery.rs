@@ -45,7 +45,7 @@ impl Core {
     }
 
     /// Returns how many are still held.
-    async fn recover_page(self: Arc<Self>, held: Vec<HeldReservation>) -> Result<u64, OrderError> {
+    pub(crate) async fn recover_page(self: Arc<Self>, held: Vec<HeldReservation>) -> Result<u64, OrderError> {
         let mut decisions = JoinSet::new();
         for reservation in held {
             let core = self.clone();

@@ -14,13 +14,16 @@ use crate::{Event, NewOrder, Order, OrderError, OrderId, OrderPatch, OrderStatus
 pub(crate) mod config;
 pub(crate) mod core;
 mod decider;
+mod difference;
 mod doctor;
 mod edit;
 mod place;
+mod reconcile;
 pub(crate) mod report;
 mod workers;
 
 pub use config::{Backoff, OrderConfigError, OrderServiceConfig};
+pub use difference::{Difference, DifferenceLine, OrderSays, Reconcile, ReconcileKey, ReconcilePage, Repair};
 pub use report::{Figures, InDoubt, InDoubtKind};
 
 use self::core::Core;
@@ -226,6 +229,27 @@ impl OrderService {
     /// If the store or products cannot be asked.
     pub async fn doctor(&self) -> Result<Vec<InDoubt>, OrderError> {
         self.core.doctor().await
+    }
+
+    /// Compares a page of both sides, for when one of the two databases was restored from an old backup: first the
+    /// reservations of products, each with its order, then the orders, each with its reservations. The page's cursor leads
+    /// on; memory does not grow with what there is. It may run at any time: what is being worked on is no difference.
+    ///
+    /// With [`apply`](Reconcile::apply) it mends what it can by the calls that recovery and the settler use, which may be
+    /// repeated; once more finds nothing more to do. Deleted orders are judged only where products have a reservation of
+    /// theirs, and shipped orders only for as long as products [keep](Reconcile::kept) what ended.
+    ///
+    /// # Errors
+    /// If the store or products cannot be asked; then some may be mended: ask again.
+    ///
+    /// # Cancel safety
+    /// A caller that goes away drops only the answer.
+    pub async fn reconcile(
+        &self,
+        how: Reconcile,
+        page: PageRequest<ReconcileKey>,
+    ) -> Result<ReconcilePage, OrderError> {
+        self.detached(None, self.core.clone().reconcile(how, page)).await
     }
 
     /// The figures as of the last round of the workers.

@@ -211,6 +211,17 @@ impl Core {
         self.set_figures(|figures| figures.mismatches = count);
     }
 
+    /// What was mended is no disagreement any more.
+    pub(crate) fn forget_mismatches(&self, reservations: impl Iterator<Item = ReservationId>) {
+        let mut disagreements = self.disagreements();
+        for id in reservations {
+            disagreements.mismatches.remove(&id);
+        }
+        let count = disagreements.count();
+        drop(disagreements);
+        self.set_figures(|figures| figures.mismatches = count);
+    }
+
     pub(crate) fn disagreements(&self) -> MutexGuard<'_, Disagreements> {
         self.disagreements.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -301,7 +312,7 @@ impl Core {
             order_id,
             since: self.clock.now(),
             step: format!("the order is {status}, its reservation is {found}"),
-            next: "nothing by itself: compare the order with its stock and adjust one of them".to_owned(),
+            next: "nothing by itself: `shop doctor --reconcile` says what mends it".to_owned(),
         };
         let mut disagreements = self.disagreements();
         if disagreements.mismatches.len() < MAX_MISMATCHES {

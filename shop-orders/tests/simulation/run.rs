@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use shop_core::{Limit, PageRequest};
 use shop_orders::store::memory::MemoryOrderStore;
-use shop_orders::{Event, EventType, Order, OrderId, OrderStatus, OrderStore};
+use shop_orders::{
+    Event, EventType, Order, OrderId, OrderService, OrderServiceConfig, OrderStatus, OrderStore, Reconcile,
+};
 use shop_products::store::memory::MemoryProductStore;
 use shop_products::store::{Footprint, ReservationQuery};
 use shop_products::{
-    NewProduct, ProductDetails, ProductId, ProductService, ProductServiceConfig, ProductStore,
+    LocalCatalog, NewProduct, ProductDetails, ProductId, ProductService, ProductServiceConfig, ProductStore,
     ReservationState, Stock,
 };
 use tokio::task::JoinSet;
@@ -109,6 +111,7 @@ async fn run(seed: u64, broken: Broken, shown: bool) -> Result<Report, String> {
             world.wrong("an orders service has met a mismatch".to_owned());
         }
     }
+    reconcile(&world, &orders_store, &products_store).await;
     let report = end(&world, &orders_store, &products_store, &products).await;
     world.fault().map_or(Ok(report), Err)
 }
@@ -154,6 +157,24 @@ async fn settle(world: &Arc<World>, orders: &Arc<dyn OrderStore>, products: &Arc
         if world.elapsed() > began + SETTLED {
             return world.wrong(format!("{held} reservations stay held, {open} settlements open"));
         }
+    }
+}
+
+/// Whatever happened, nothing is left that `shop doctor --reconcile` would name.
+async fn reconcile(world: &Arc<World>, orders: &Arc<dyn OrderStore>, products: &Arc<dyn ProductStore>) {
+    let stock = ProductService::start(products.clone(), world.clock(5), ProductServiceConfig::default());
+    let (catalog, config) = (Arc::new(LocalCatalog(stock)), OrderServiceConfig::default());
+    sleep(2 * config.grace).await;
+    let service = OrderService::start(orders.clone(), catalog, world.clock(4), config);
+    let mut after = None;
+    loop {
+        let page = PageRequest { limit: Limit::new(Limit::MAX).unwrap(), after };
+        let page = service.reconcile(Reconcile::default(), page).await.unwrap();
+        for difference in page.differences {
+            world.wrong(format!("orders and products differ: {difference:?}"));
+        }
+        let Some(cursor) = page.next_cursor else { return };
+        after = Some(cursor.decode().unwrap());
     }
 }
 
