@@ -1,4 +1,5 @@
 //! One of the two databases is from an old backup: what differs is found, each kind of it, and mended where it can be.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 //!                     answer    an order or event → its wire form; what is internal stays inside
 //!                     problem   an error → its status and code, in one table
 //! openapi           the description of all this, from the same types
-//! operator          what the admin socket adds: figures and `/doctor`
+//! operator          what the admin socket adds: figures, `/doctor` and `/reconcile`
 //! ```
 //!
 //! # Following the events

@@ -22,7 +22,8 @@ pub struct Reconcile {
     pub pause: Duration,
     /// How long products surely keep the reservations that ended (23 h): shorter than their
     /// [`idempotency_ttl`](shop_products::ProductServiceConfig::idempotency_ttl). An order that was shipped longer ago and
-    /// whose reservation is not there is as it should be.
+    /// whose reservation is not there is as it should be. The clocks of both sides must differ by less than what is between
+    /// the two.
     pub kept: Duration,
 }
 
@@ -222,8 +223,8 @@ impl Sides<'_> {
 
     /// What the order has of the reservation.
     fn ordered(&self) -> Option<&BTreeMap<ProductId, i64>> {
-        let holds = self.order?.holds.iter();
-        holds.filter(|hold| hold.reservation_id == self.id).map(|hold| &hold.quantities).next()
+        let hold = self.order?.holds.iter().find(|hold| hold.reservation_id == self.id);
+        hold.map(|hold| &hold.quantities)
     }
 
     fn repair(&self, kept: Timestamp) -> Option<Repair> {
@@ -242,7 +243,7 @@ impl Sides<'_> {
             (SettleAction::Release, Some(Held | Committed)) => Some(Repair::Release),
             (SettleAction::Release, Some(Fulfilled)) => Some(Repair::FindByHand),
             (SettleAction::Release, _) => None,
-            (SettleAction::Fulfil, Some(Held)) | (SettleAction::Fulfil, None) if is_old => None,
+            (SettleAction::Fulfil, Some(Held) | None) if is_old => None,
             (SettleAction::Fulfil, None) => Some(Repair::HoldAndFulfil),
             (_, None) => Some(Repair::HoldAndCommit),
             (SettleAction::Fulfil, Some(Released)) => Some(Repair::AdjustByHand),

@@ -7,6 +7,8 @@ mod export;
 mod import;
 mod order;
 mod progress;
+mod reconcile;
+mod sums;
 
 pub use check::Check;
 pub use doctor::Doctor;
@@ -62,4 +64,9 @@ impl LineArgument {
     fn to_json(&self) -> serde_json::Value {
         serde_json::json!({ "sku": self.sku, "quantity": self.quantity })
     }
+}
+
+/// A value of an answer as a word: text without its quotes.
+fn word(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -15,3 +15,12 @@ pub(super) fn bytes(total: Option<u64>, quiet: bool) -> ProgressBar {
     };
     bar.with_style(ProgressStyle::with_template(template).expect("the template is fixed"))
 }
+
+/// A count of rows on the terminal; nothing where there is none, or where a machine reads.
+pub(super) fn rows(quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} rows {per_sec} {msg}");
+    ProgressBar::new_spinner().with_style(style.expect("the template is fixed"))
+}

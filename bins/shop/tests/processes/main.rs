@@ -8,6 +8,7 @@ mod flags;
 mod limits;
 mod logs;
 mod readme;
+mod reconcile;
 mod separate;
 mod signals;
 #[path = "../support/mod.rs"]
