@@ -1,24 +1,29 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tokio::time::timeout;
 
 use super::error::{classified, sound};
-use super::lease::{Lease, Losses};
+use super::pool::Pool;
 use super::schema::migrate;
 use super::server::refuse_lossy;
-use super::{PgConfig, Query, Schema};
+use super::{PgConfig, PgFeed, Query, Schema};
 use crate::task::in_a_task;
 use crate::{StoreError, StoreErrorKind, StoreResult};
 
 /// A pool of connections to a database. Clones share it.
+///
+/// Where the result of a write is unknown ([`StoreErrorKind::Unknown`]), the server may be at work on it still. Before the
+/// next statement of any kind the session of such a write is ended, and waited for: what is read afterwards is what there
+/// is, and nothing comes later.
 #[derive(Debug, Clone)]
 pub struct PgDb {
-    pool: PgPool,
-    losses: Losses,
-    work_timeout: Duration,
+    pool: Arc<Pool>,
+    options: PgConnectOptions,
+    config: PgConfig,
 }
 
 /// A future that borrows the connection of its transaction.
@@ -48,17 +53,7 @@ impl PgDb {
         // What it leaves undone the server does.
         let _ = first.close().await;
 
-        let (losses, trusted) = (Losses::default(), config.trusted_storage);
-        let doubts = losses.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(config.connections.max(1))
-            .acquire_timeout(config.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(move |connection, of| Box::pin(doubts.clone().cleared(connection, of.idle_for)))
-            // The setting of a database or a role may change while this runs.
-            .after_connect(move |connection, _| Box::pin(refuse_lossy(connection, trusted)))
-            .connect_lazy_with(options);
-        Ok(Self { pool, losses, work_timeout: config.work_timeout })
+        Ok(Self { pool: Arc::new(Pool::new(options.clone(), config.clone())), options, config })
     }
 
     /// Reads: the rows of one statement that writes nothing.
@@ -126,23 +121,24 @@ impl PgDb {
     {
         let db = self.clone();
         in_a_task(operation, async move {
-            let mut lease = db.lease(operation).await?;
-            let worked = timeout(db.work_timeout, async {
+            let mut lease = db.pool.lease(operation).await?;
+            let worked = timeout(db.config.work_timeout, async {
                 simply(&mut lease, "BEGIN").await.map_err(|e| classified(operation, e, false))?;
                 work(&mut lease).await
             });
             match worked.await {
                 Err(_) => Err(too_late(operation, StoreErrorKind::Unavailable)),
                 Ok(Err(error)) => {
-                    let rolled_back = timeout(db.work_timeout, simply(&mut lease, "ROLLBACK")).await;
+                    let rolled_back = timeout(db.config.work_timeout, simply(&mut lease, "ROLLBACK")).await;
                     if error.kind() == StoreErrorKind::Conflict && matches!(rolled_back, Ok(Ok(()))) {
                         lease.keep();
                     }
                     Err(error)
                 }
                 Ok(Ok(outcome)) => {
+                    lease.committing();
                     // A COMMIT of a transaction that has failed says ROLLBACK, not that it failed; a SELECT fails.
-                    match timeout(db.work_timeout, simply(&mut lease, "SELECT 1; COMMIT")).await {
+                    match timeout(db.config.work_timeout, simply(&mut lease, "SELECT 1; COMMIT")).await {
                         Err(_) => Err(too_late(operation, StoreErrorKind::Unknown)),
                         Ok(Err(error)) => Err(classified(operation, error, true)),
                         Ok(Ok(())) => {
@@ -164,19 +160,14 @@ impl PgDb {
         self.read("ping PostgreSQL", Query::new("SELECT 1")).await.map(|_| ())
     }
 
-    /// Closes all connections, once what runs has ended.
+    /// Closes all connections, once what runs has ended. Then there are no more.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 
-    /// The pool, for what else a program wants to know of it. What borrows a connection from it has to leave it sound.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
-    }
-
-    async fn lease(&self, operation: &'static str) -> StoreResult<Lease> {
-        let connection = self.pool.acquire().await.map_err(|e| classified(operation, e, false))?;
-        Ok(Lease::new(connection, self.losses.clone()))
+    /// What is told on a channel by `NOTIFY`. Connects nothing yet: the feed does, when it is first asked.
+    pub fn feed(&self, channel: &'static str) -> PgFeed {
+        PgFeed::new(self.options.clone(), &self.config, channel)
     }
 
     async fn statement<T, F>(&self, operation: &'static str, writes: bool, run: F) -> StoreResult<T>
@@ -186,8 +177,11 @@ impl PgDb {
     {
         let db = self.clone();
         in_a_task(operation, async move {
-            let mut lease = db.lease(operation).await?;
-            match timeout(db.work_timeout, run(&mut lease)).await {
+            let mut lease = db.pool.lease(operation).await?;
+            if writes {
+                lease.committing();
+            }
+            match timeout(db.config.work_timeout, run(&mut lease)).await {
                 Ok(Ok(done)) => {
                     lease.keep();
                     Ok(done)

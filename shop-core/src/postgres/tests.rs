@@ -119,11 +119,11 @@ async fn a_caller_that_goes_away_leaves_no_transaction_open() {
 async fn a_dry_pool_is_waited_for_only_so_long() {
     let database = TestDatabase::create().await;
     let db = open(&database, PgConfig { acquire_timeout: Duration::from_millis(200), ..small() }).await;
-    let taken = db.pool().acquire().await.expect("a connection");
+    let taken = db.pool.lease("take").await.expect("a connection");
     let since = Instant::now();
     assert_eq!(kind(db.execute("dry", put(&[1], 1)).await), StoreErrorKind::Unavailable);
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
-    drop(taken);
+    taken.keep();
     db.execute("free again", put(&[1], 1)).await.expect("commit");
 }
 
@@ -155,9 +155,9 @@ async fn killed_connections_are_replaced() {
     // All four are open, and idle.
     let mut all = Vec::new();
     for _ in 0..4 {
-        all.push(db.pool().acquire().await.expect("a connection"));
+        all.push(db.pool.lease("take").await.expect("a connection"));
     }
-    drop(all);
+    all.into_iter().for_each(super::lease::Lease::keep);
     let others = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'",
         database.name()
@@ -175,6 +175,71 @@ async fn killed_connections_are_replaced() {
     let suicide = Query::new("SELECT put(ARRAY[7], 1), pg_terminate_backend(pg_backend_pid()), pg_sleep(60)");
     assert_eq!(kind(db.execute("killed", suicide).await), StoreErrorKind::Unknown);
     assert!(!rows(&db).await.contains(&7));
+}
+
+/// A store that gives up soon, and a session that holds a lock.
+async fn impatient(database: &TestDatabase, lock: &'static str) -> (PgDb, PgConnection) {
+    let limit = Duration::from_millis(300);
+    let db = open(database, PgConfig { connections: 2, work_timeout: limit, ..PgConfig::default() }).await;
+    let mut holder = database.connect().await;
+    holder.execute(sqlx::raw_sql(lock)).await.expect("lock");
+    (db, holder)
+}
+
+/// The server works on a write still, until the next statement, and what it would have written does not come later.
+async fn assert_settled(db: &PgDb, mut holder: PgConnection) {
+    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waits: i64 = holder.fetch_one(at_work).await.expect("ask").get(0);
+    assert_eq!(waits, 1);
+    assert_eq!(rows(db).await, [0_i64; 0]);
+    holder.execute(sqlx::raw_sql("COMMIT")).await.expect("unlock");
+    assert_eq!(rows(db).await, [0_i64; 0]);
+}
+
+#[tokio::test]
+async fn a_statement_of_unknown_result_is_settled_before_the_next() {
+    let database = TestDatabase::create().await;
+    let (db, holder) = impatient(&database, "BEGIN; LOCK TABLE t IN SHARE MODE").await;
+    assert_eq!(kind(db.execute("given up", put(&[1], 1)).await), StoreErrorKind::Unknown);
+    assert_settled(&db, holder).await;
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_result_is_settled_before_the_next_statement() {
+    let database = TestDatabase::create().await;
+    // The COMMIT itself waits, for what is put off until then.
+    let (db, holder) = impatient(
+        &database,
+        "BEGIN; CREATE TABLE late (); CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN LOCK TABLE late; RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION late();
+         COMMIT; BEGIN; LOCK TABLE late",
+    )
+    .await;
+    let given_up = db.transaction("given up", |c| Box::pin(insert(c, 1))).await;
+    assert_eq!(kind(given_up), StoreErrorKind::Unknown);
+    assert_settled(&db, holder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_tells_what_is_committed_and_when_it_was_not_listening() {
+    let database = TestDatabase::create().await;
+    let db = open(&database, small()).await;
+    let mut feed = db.feed("test");
+    assert_eq!(feed.next().await.expect("a connection"), PgHeard::Listening);
+    let mut other = database.connect().await;
+    let script =
+        "BEGIN; NOTIFY test, 'never'; ROLLBACK; BEGIN; NOTIFY test, 'one'; NOTIFY test, 'two'; COMMIT";
+    other.execute(sqlx::raw_sql(script)).await.expect("notify");
+    for expected in ["one", "two"] {
+        assert_eq!(feed.next().await.expect("heard"), PgHeard::Told(expected.to_owned()));
+    }
+    let kill = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    other.execute(kill).await.expect("kill");
+    assert_eq!(feed.next().await.expect_err("lost").kind(), StoreErrorKind::Unavailable);
+    assert_eq!(feed.next().await.expect("again"), PgHeard::Listening);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

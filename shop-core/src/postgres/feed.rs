@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use sqlx::Executor as _;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::timeout;
+
+use super::PgConfig;
+use super::error::classified;
+use crate::{StoreError, StoreErrorKind, StoreResult};
+
+const OPERATION: &str = "listen to PostgreSQL";
+/// How long nothing is heard before the connection is looked at.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long the server may take to answer then.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// What is kept for a reader who is slower than what is told.
+const KEPT: usize = 1_024;
+
+/// What is told on a channel by `NOTIFY`, on a connection of its own, which a task has and gives up with this.
+#[derive(Debug)]
+pub struct PgFeed {
+    options: PgConnectOptions,
+    connect_timeout: Duration,
+    channel: &'static str,
+    /// From the task, while there is one.
+    heard: Option<Receiver<StoreResult<PgHeard>>>,
+}
+
+/// An item of a [`PgFeed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PgHeard {
+    /// From here on all is heard that is told on the channel; what was told before may have been missed.
+    Listening,
+    /// The payload of a `NOTIFY`.
+    Told(String),
+}
+
+impl PgFeed {
+    pub(super) fn new(options: PgConnectOptions, config: &PgConfig, channel: &'static str) -> Self {
+        Self { options, connect_timeout: config.connect_timeout, channel, heard: None }
+    }
+
+    /// Waits for the next item; connects first where there is no connection.
+    ///
+    /// # Errors
+    /// If the connection is lost, within some seconds, or cannot be had; or if more was told meanwhile than is kept. The
+    /// next call connects again, and begins with [`PgHeard::Listening`].
+    ///
+    /// # Cancel safety
+    /// A dropped call loses no item.
+    pub async fn next(&mut self) -> StoreResult<PgHeard> {
+        let heard = self.heard.get_or_insert_with(|| {
+            let (tell, heard) = mpsc::channel(KEPT);
+            tokio::spawn(follow(self.options.clone(), self.connect_timeout, self.channel, tell));
+            heard
+        });
+        let item = heard.recv().await;
+        let item = item.unwrap_or_else(|| Err(StoreError::new(StoreErrorKind::Unavailable, OPERATION)));
+        if item.is_err() {
+            self.heard = None;
+        }
+        item
+    }
+}
+
+/// Listens until the connection is lost or nobody reads.
+async fn follow(
+    options: PgConnectOptions,
+    connect_timeout: Duration,
+    channel: &'static str,
+    tell: Sender<StoreResult<PgHeard>>,
+) {
+    if let Err(error) = listen(options, connect_timeout, channel, &tell).await {
+        // If nobody reads any more, nobody is to be told.
+        let _ = tell.send(Err(error)).await;
+    }
+}
+
+async fn listen(
+    options: PgConnectOptions,
+    connect_timeout: Duration,
+    channel: &'static str,
+    tell: &Sender<StoreResult<PgHeard>>,
+) -> StoreResult<()> {
+    let failed = |error| classified(OPERATION, error, false);
+    let pool =
+        PgPoolOptions::new().max_connections(1).acquire_timeout(connect_timeout).connect_lazy_with(options);
+    let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
+    // A lost connection is to be told, not to be replaced in silence.
+    listener.eager_reconnect(false);
+    timeout(PATIENCE, listener.listen(channel)).await.map_err(late)?.map_err(failed)?;
+    let mut item = Some(PgHeard::Listening);
+    loop {
+        match item.take().map_or(Ok(()), |item| tell.try_send(Ok(item))) {
+            Ok(()) if !tell.is_closed() => {}
+            Err(TrySendError::Full(_)) => {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, OPERATION)
+                    .with_source("more was told than was read"));
+            }
+            Ok(()) | Err(TrySendError::Closed(_)) => return Ok(()),
+        }
+        match timeout(QUIET, listener.try_recv()).await {
+            Ok(Ok(Some(told))) => item = Some(PgHeard::Told(told.payload().to_owned())),
+            Ok(Ok(None)) => {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, OPERATION)
+                    .with_source("the connection was lost"));
+            }
+            Ok(Err(error)) => return Err(failed(error)),
+            Err(_) => {
+                let ping = listener.execute(sqlx::raw_sql("SELECT 1"));
+                timeout(PATIENCE, ping).await.map_err(late)?.map_err(failed)?;
+            }
+        }
+    }
+}
+
+fn late(elapsed: tokio::time::error::Elapsed) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(elapsed)
+}
