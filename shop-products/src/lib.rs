@@ -61,6 +61,7 @@
 //! |---|---|
 //! | `sqlite` | the SQLite store |
 //! | `mongodb` | the MongoDB store |
+//! | `postgres` | the PostgreSQL store |
 //! | `http` | the HTTP API as a tower service, with its OpenAPI document |
 //! | `client` | the REST client of that API |
 //! | `testing` | the conformance suites, and stores that break them |
