@@ -13,7 +13,7 @@ struct Flags {
     /// Where the API is.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Where the data is: memory:, sqlite:PATH or mongodb://….
+    /// Where the data is: memory:, sqlite:PATH, mongodb://… or postgres://….
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     #[command(flatten)]

@@ -68,7 +68,7 @@ pub struct AdminConfig {
 pub struct ProductsConfig {
     /// Where the API is. Default 127.0.0.1:8082.
     pub listen: SocketAddr,
-    /// `memory:`, `sqlite:PATH` or `mongodb://…`. Default `sqlite:shop-data/products.db`.
+    /// `memory:`, `sqlite:PATH`, `mongodb://…` or `postgres://…`. Default `sqlite:shop-data/products.db`.
     pub store: StoreUrl,
     /// The most products that stock checks answer from memory. Default 200,000.
     pub view_capacity: usize,
@@ -167,11 +167,9 @@ impl ShopConfig {
         if let Err(error) = shop_products::client::RestCatalog::builder(&self.orders.products_url).build() {
             found.push(Violation::new("orders.products_url", error.to_string()));
         }
-        let refused = [
-            ("orders.store", self.orders.store.refused_for_orders()),
-            ("products.store", self.products.store.refused_for_products()),
-        ];
-        found.extend(refused.iter().filter_map(|(key, why)| Some(Violation::new(*key, (*why)?))));
+        if let Some(why) = self.orders.store.refused_for_orders() {
+            found.push(Violation::new("orders.store", why));
+        }
         if let Err(error) = self.orders.service().validate() {
             // Its settings have the names of the keys.
             found.push(Violation::new(format!("orders.{}", error.setting()), error.fault()));

@@ -22,6 +22,8 @@ use shop_products::ProductStore;
 use shop_products::store::memory::MemoryProductStore;
 #[cfg(feature = "mongodb")]
 use shop_products::store::mongodb::{MongoConfig, MongoProductStore};
+#[cfg(feature = "postgres")]
+use shop_products::store::postgres::PgProductStore;
 use shop_products::store::sqlite::SqliteProductStore;
 
 /// How long a database that cannot be reached is waited for at the start.
@@ -48,12 +50,6 @@ impl StoreUrl {
     /// A SQLite file.
     pub fn sqlite(path: &Path) -> Self {
         Self(Kind::Sqlite(path.to_owned()))
-    }
-
-    /// Why products cannot be kept there.
-    pub(crate) fn refused_for_products(&self) -> Option<&'static str> {
-        let is_postgres = matches!(self.0, Kind::Postgres(_));
-        is_postgres.then_some("products are kept in memory:, sqlite:PATH or mongodb://…")
     }
 
     /// Why orders cannot be kept there.
@@ -83,7 +79,13 @@ impl StoreUrl {
                 let store = Arc::new(self.reached(connect).await?);
                 Ok((store.clone(), Box::pin(async move { store.close().await })))
             }
-            _ => Err(self.unusable(self.refused_for_products())),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(url) => {
+                let store = Arc::new(self.reached(|| PgProductStore::connect(url)).await?);
+                Ok((store.clone(), Box::pin(async move { store.close().await })))
+            }
+            #[cfg(not(all(feature = "mongodb", feature = "postgres")))]
+            _ => Err(self.unusable(None)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Orders in PostgreSQL and products in MongoDB, two instances of each behind one gateway.
+//! Orders in PostgreSQL and products in MongoDB or PostgreSQL too, two instances of each behind one gateway.
 
 use std::sync::Arc;
 
@@ -18,13 +18,22 @@ const UNITS: i64 = 25;
 #[tokio::test]
 async fn two_instances_of_each_sell_what_there_is_and_no_more() {
     let databases = (postgres::TestDatabase::create().await, mongodb::TestDatabase::fresh());
-    let (orders_store, products_store) = (databases.0.url(), databases.1.url());
+    sell_what_there_is(&databases.0.url(), databases.1.url()).await;
+}
+
+#[tokio::test]
+async fn so_they_do_with_all_of_it_in_one_postgresql() {
+    let database = postgres::TestDatabase::create().await;
+    sell_what_there_is(&database.url(), &database.url()).await;
+}
+
+async fn sell_what_there_is(orders_store: &str, products_store: &str) {
     let products: Vec<_> =
         (0..2).map(|_| Server::start("products", &["--store", products_store], "127.0.0.1:0")).collect();
     let orders: Vec<_> = products
         .iter()
         .map(|products| {
-            let arguments = ["--store", &orders_store, "--products-url", &products.address];
+            let arguments = ["--store", orders_store, "--products-url", &products.address];
             Server::start("orders", &arguments, "127.0.0.1:0")
         })
         .collect();

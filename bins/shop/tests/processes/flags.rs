@@ -79,8 +79,8 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
             ],
         ),
         (
-            // What a store of the other service is, or what this build has not.
-            "[orders]\nstore = \"mongodb://u:hunter2@h/db\"\n[products]\nstore = \"postgres://u:hunter2@h/db\"\n",
+            // What only the other service has, or this build has not; and what none has.
+            "[orders]\nstore = \"mongodb://u:hunter2@h/db\"\n[products]\nstore = \"mysql://u:hunter2@h/db\"\n",
             &[],
             &["{}:2: orders.store: ", "{}:4: products.store: "],
         ),
