@@ -177,8 +177,9 @@ impl World {
     }
 }
 
-/// One or two of them are killed or stopped for a while, and then there again.
-async fn harm(world: &mut World, rng: &mut fastrand::Rng, done: &mut BTreeMap<String, u32>) {
+/// One or two of them are killed or stopped for a while, and then there again; tells which, and how long it took.
+async fn harm(world: &mut World, rng: &mut fastrand::Rng, done: &mut BTreeMap<String, u32>) -> String {
+    let since = Instant::now();
     let many = if rng.u32(0..4) == 0 { 2 } else { 1 };
     let mut victims = rng.choose_multiple(VICTIMS, many);
     victims.sort();
@@ -200,6 +201,8 @@ async fn harm(world: &mut World, rng: &mut fastrand::Rng, done: &mut BTreeMap<St
             world.restart(*victim);
         }
     }
+    let what: Vec<_> = victims.iter().zip(killed).map(|it| format!("{it:?}")).collect();
+    format!("{} in {:.1?}", what.join(", "), since.elapsed())
 }
 
 /// A world under load.
@@ -281,13 +284,19 @@ async fn servers_and_databases_that_are_killed_and_stopped_keep_what_was_acknowl
     let (seconds, seed) = (number("SHOP_TORTURE_SECONDS", 20), number("SHOP_TORTURE_SEED", 0));
     let mut run = Run::start().await;
     let (mut rng, mut done) = (fastrand::Rng::with_seed(seed), BTreeMap::new());
+    let (mut last, mut slowest) = (String::from("the start"), (Duration::ZERO, String::new()));
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(seconds) {
+        let since = Instant::now();
         run.load.goes_on(rng.u64(1..200), PATIENCE).await;
-        harm(&mut run.world, &mut rng, &mut done).await;
+        slowest = slowest.max((since.elapsed(), last));
+        last = harm(&mut run.world, &mut rng, &mut done).await;
     }
-    let harmed_in = began.elapsed();
-    println!("seed {seed}, {harmed_in:.1?}: {done:?}; {}", run.finish().await);
+    let (harmed_in, (pause, after)) = (began.elapsed(), slowest);
+    println!(
+        "seed {seed}, {harmed_in:.1?}: {done:?}; {}; slowest {pause:.1?} after {after}",
+        run.finish().await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
