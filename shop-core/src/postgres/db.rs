@@ -12,7 +12,7 @@ use super::schema::migrate;
 use super::server::refuse_lossy;
 use super::{PgConfig, PgFeed, Query, Schema};
 use crate::task::in_a_task;
-use crate::{StoreError, StoreErrorKind, StoreResult};
+use crate::{Clock, StoreError, StoreErrorKind, StoreResult};
 
 /// A pool of connections to a database. Clones share it.
 ///
@@ -21,7 +21,7 @@ use crate::{StoreError, StoreErrorKind, StoreResult};
 /// is, and nothing comes later.
 #[derive(Debug, Clone)]
 pub struct PgDb {
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     options: PgConnectOptions,
     config: PgConfig,
 }
@@ -165,9 +165,10 @@ impl PgDb {
         self.pool.close().await;
     }
 
-    /// What is told on a channel by `NOTIFY`. Connects nothing yet: the feed does, when it is first asked.
-    pub fn feed(&self, channel: &'static str) -> PgFeed {
-        PgFeed::new(self.options.clone(), &self.config, channel)
+    /// What is told on a channel by `NOTIFY`, and by `clock` up to when. Connects nothing yet: the feed does, when it is
+    /// first asked.
+    pub fn feed(&self, channel: &'static str, clock: Arc<dyn Clock>) -> PgFeed {
+        PgFeed::new(self.options.clone(), &self.config, channel, clock)
     }
 
     async fn statement<T, F>(&self, operation: &'static str, writes: bool, run: F) -> StoreResult<T>

@@ -1,19 +1,20 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
 
 use super::PgConfig;
 use super::error::classified;
-use crate::{StoreError, StoreErrorKind, StoreResult};
+use crate::{Clock, StoreError, StoreErrorKind, StoreResult, Timestamp};
 
 const OPERATION: &str = "listen to PostgreSQL";
-/// How long nothing is heard before the connection is looked at.
-const QUIET: Duration = Duration::from_secs(2);
-/// How long the server may take to answer then.
+/// How often the feed asks how far it has come.
+const EVERY: Duration = Duration::from_millis(500);
+/// How long the server may take to answer that.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// What is kept for a reader who is slower than what is told.
 const KEPT: usize = 1_024;
@@ -24,6 +25,7 @@ pub struct PgFeed {
     options: PgConnectOptions,
     connect_timeout: Duration,
     channel: &'static str,
+    clock: Arc<dyn Clock>,
     /// From the task, while there is one.
     heard: Option<Receiver<StoreResult<PgHeard>>>,
 }
@@ -35,11 +37,18 @@ pub enum PgHeard {
     Listening,
     /// The payload of a `NOTIFY`.
     Told(String),
+    /// What was told by commits that were done at this moment, by the clock of the feed, has been heard. Comes twice a second.
+    Complete(Timestamp),
 }
 
 impl PgFeed {
-    pub(super) fn new(options: PgConnectOptions, config: &PgConfig, channel: &'static str) -> Self {
-        Self { options, connect_timeout: config.connect_timeout, channel, heard: None }
+    pub(super) fn new(
+        options: PgConnectOptions,
+        config: &PgConfig,
+        channel: &'static str,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { options, connect_timeout: config.connect_timeout, channel, clock, heard: None }
     }
 
     /// Waits for the next item; connects first where there is no connection.
@@ -53,7 +62,8 @@ impl PgFeed {
     pub async fn next(&mut self) -> StoreResult<PgHeard> {
         let heard = self.heard.get_or_insert_with(|| {
             let (tell, heard) = mpsc::channel(KEPT);
-            tokio::spawn(follow(self.options.clone(), self.connect_timeout, self.channel, tell));
+            let (options, patience, channel) = (self.options.clone(), self.connect_timeout, self.channel);
+            tokio::spawn(follow(options, patience, channel, self.clock.clone(), tell));
             heard
         });
         let item = heard.recv().await;
@@ -70,9 +80,10 @@ async fn follow(
     options: PgConnectOptions,
     connect_timeout: Duration,
     channel: &'static str,
+    clock: Arc<dyn Clock>,
     tell: Sender<StoreResult<PgHeard>>,
 ) {
-    if let Err(error) = listen(options, connect_timeout, channel, &tell).await {
+    if let Err(error) = listen(options, connect_timeout, channel, &*clock, &tell).await {
         // If nobody reads any more, nobody is to be told.
         let _ = tell.send(Err(error)).await;
     }
@@ -82,6 +93,7 @@ async fn listen(
     options: PgConnectOptions,
     connect_timeout: Duration,
     channel: &'static str,
+    clock: &dyn Clock,
     tell: &Sender<StoreResult<PgHeard>>,
 ) -> StoreResult<()> {
     let failed = |error| classified(OPERATION, error, false);
@@ -90,30 +102,39 @@ async fn listen(
     let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
     // A lost connection is to be told, not to be replaced in silence.
     listener.eager_reconnect(false);
-    timeout(PATIENCE, listener.listen(channel)).await.map_err(late)?.map_err(failed)?;
+    // PostgreSQL tells in the order of the commits: what the feed tells itself comes after all that was committed before.
+    let own = format!("feed_{}", Uuid::new_v4().simple());
+    timeout(PATIENCE, listener.listen_all([channel, &own])).await.map_err(late)?.map_err(failed)?;
     let mut item = Some(PgHeard::Listening);
+    let mut asked: Option<Timestamp> = None;
+    let mut next = Instant::now();
     loop {
         match item.take().map_or(Ok(()), |item| tell.try_send(Ok(item))) {
             Ok(()) if !tell.is_closed() => {}
-            Err(TrySendError::Full(_)) => {
-                return Err(StoreError::new(StoreErrorKind::Unavailable, OPERATION)
-                    .with_source("more was told than was read"));
-            }
+            Err(TrySendError::Full(_)) => return Err(lost("more was told than was read")),
             Ok(()) | Err(TrySendError::Closed(_)) => return Ok(()),
         }
-        match timeout(QUIET, listener.try_recv()).await {
-            Ok(Ok(Some(told))) => item = Some(PgHeard::Told(told.payload().to_owned())),
-            Ok(Ok(None)) => {
-                return Err(StoreError::new(StoreErrorKind::Unavailable, OPERATION)
-                    .with_source("the connection was lost"));
+        match timeout_at(next, listener.try_recv()).await {
+            Ok(Ok(Some(told))) if told.channel() == own => {
+                item = asked.take().map(PgHeard::Complete);
+                next = Instant::now() + EVERY;
             }
+            Ok(Ok(Some(told))) => item = Some(PgHeard::Told(told.payload().to_owned())),
+            Ok(Ok(None)) => return Err(lost("the connection was lost")),
             Ok(Err(error)) => return Err(failed(error)),
+            Err(_) if asked.is_some() => return Err(lost("the server does not answer")),
             Err(_) => {
-                let ping = listener.execute(sqlx::raw_sql("SELECT 1"));
-                timeout(PATIENCE, ping).await.map_err(late)?.map_err(failed)?;
+                asked = Some(clock.now());
+                let ask = sqlx::query("SELECT pg_notify($1, '')").bind(&own).execute(&mut listener);
+                timeout(PATIENCE, ask).await.map_err(late)?.map_err(failed)?;
+                next = Instant::now() + PATIENCE;
             }
         }
     }
+}
+
+fn lost(why: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, OPERATION).with_source(why)
 }
 
 fn late(elapsed: tokio::time::error::Elapsed) -> StoreError {

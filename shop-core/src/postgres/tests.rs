@@ -1,10 +1,11 @@
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use sqlx::{Executor as _, Row as _};
 
 use super::*;
-use crate::{StoreErrorKind, StoreResult};
+use crate::{ManualClock, StoreErrorKind, StoreResult, Timestamp};
 
 const SCHEMA: Schema = Schema {
     component: "test",
@@ -222,23 +223,36 @@ async fn a_commit_of_unknown_result_is_settled_before_the_next_statement() {
     assert_settled(&db, holder).await;
 }
 
+/// The next payload.
+async fn told(feed: &mut PgFeed) -> StoreResult<String> {
+    loop {
+        match feed.next().await? {
+            PgHeard::Told(payload) => return Ok(payload),
+            PgHeard::Complete(_) => {}
+            PgHeard::Listening => panic!("a gap where nothing was lost"),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_tells_what_is_committed_and_when_it_was_not_listening() {
     let database = TestDatabase::create().await;
     let db = open(&database, small()).await;
-    let mut feed = db.feed("test");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(7)));
+    let mut feed = db.feed("test", clock);
     assert_eq!(feed.next().await.expect("a connection"), PgHeard::Listening);
+    assert_eq!(feed.next().await.expect("at once"), PgHeard::Complete(Timestamp::from_millis(7)));
     let mut other = database.connect().await;
     let script =
         "BEGIN; NOTIFY test, 'never'; ROLLBACK; BEGIN; NOTIFY test, 'one'; NOTIFY test, 'two'; COMMIT";
     other.execute(sqlx::raw_sql(script)).await.expect("notify");
     for expected in ["one", "two"] {
-        assert_eq!(feed.next().await.expect("heard"), PgHeard::Told(expected.to_owned()));
+        assert_eq!(told(&mut feed).await.expect("heard"), expected);
     }
     let kill = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
     other.execute(kill).await.expect("kill");
-    assert_eq!(feed.next().await.expect_err("lost").kind(), StoreErrorKind::Unavailable);
+    assert_eq!(told(&mut feed).await.expect_err("lost").kind(), StoreErrorKind::Unavailable);
     assert_eq!(feed.next().await.expect("again"), PgHeard::Listening);
 }
 

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shop_core::Clock;
+use shop_core::postgres;
 use shop_core::sqlite::SqliteConfig;
 use shop_orders::testing::{FreshProducts, FreshStore, OrderStoreFactory};
-use shop_products::store::mongodb::{MongoConfig, MongoProductStore, TestDatabase};
+use shop_products::store::mongodb::{self, MongoConfig, MongoProductStore};
+use shop_products::store::postgres::PgProductStore;
 use shop_products::store::sqlite::SqliteProductStore;
 
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 
+type Opening = Pin<Box<dyn Future<Output = FreshProducts> + Send>>;
+
 /// The orders of a factory, with these products.
-struct With<Orders>(Orders, fn(Arc<dyn Clock>) -> Pin<Box<dyn Future<Output = FreshProducts> + Send>>);
+struct With<Orders>(Orders, fn(Arc<dyn Clock>) -> Opening);
 
 #[async_trait]
 impl<Orders: OrderStoreFactory> OrderStoreFactory for With<Orders> {
@@ -37,9 +41,16 @@ async fn sqlite(clock: Arc<dyn Clock>) -> FreshProducts {
 }
 
 async fn mongodb(clock: Arc<dyn Clock>) -> FreshProducts {
-    let database = TestDatabase::fresh();
+    let database = mongodb::TestDatabase::fresh();
     let open =
         async || MongoProductStore::connect_with(database.url(), MongoConfig::default(), clock.clone()).await;
+    let (store, other) = (open().await.expect("connect"), open().await.expect("connect once more"));
+    FreshProducts { store: Arc::new(store), other: Arc::new(other), guard: Box::new(database) }
+}
+
+async fn postgres(clock: Arc<dyn Clock>) -> FreshProducts {
+    let database = postgres::TestDatabase::create().await;
+    let open = async || Some(PgProductStore::connect(&database.url()).await.ok()?.with_clock(clock.clone()));
     let (store, other) = (open().await.expect("connect"), open().await.expect("connect once more"));
     FreshProducts { store: Arc::new(store), other: Arc::new(other), guard: Box::new(database) }
 }
@@ -68,4 +79,5 @@ macro_rules! with_products {
 with_products! {
     products_in_sqlite: sqlite;
     products_in_mongodb: mongodb;
+    products_in_postgres: postgres;
 }

@@ -1,6 +1,7 @@
 //! What this instance remembers of the products that it sells, so that a hold need not be preceded by a read.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -150,9 +151,9 @@ impl State {
             }
         }
         for id in needed {
-            if !taken.products.contains_key(&id) {
+            if let Entry::Vacant(place) = taken.products.entry(id) {
                 match self.products.remove(&id) {
-                    Some(product) => drop(taken.products.insert(id, product)),
+                    Some(product) => drop(place.insert(product)),
                     None => taken.missing += 1,
                 }
             }

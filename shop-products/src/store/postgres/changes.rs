@@ -20,6 +20,7 @@ impl ProductChanges for PgProductChanges {
     async fn next(&mut self) -> StoreResult<ProductChange> {
         match self.feed.next().await? {
             PgHeard::Listening => Ok(ProductChange::Gap),
+            PgHeard::Complete(at) => Ok(ProductChange::Current(at)),
             PgHeard::Told(payload) => {
                 Ok(ProductChange::Changed(payload.split(',').map(changed).collect::<StoreResult<_>>()?))
             }

@@ -8,7 +8,6 @@ use super::rows;
 use crate::ProductId;
 use crate::store::{Footprint, Snapshot};
 
-const NOW: i32 = 0;
 const PRODUCT: i32 = 1;
 const RESERVATION: i32 = 2;
 const RECORD: i32 = 3;
@@ -16,29 +15,27 @@ const RECORD: i32 = 3;
 /// All parts of a footprint in one statement; the first column of a row says what it is. Its text is always the same, and
 /// so it is prepared once.
 const LOAD: &str = "\
-SELECT 0 AS part, NULL::uuid AS id, NULL AS name, NULL AS body, shop_products_now_v1($1) AS a, NULL::bigint AS b, \
-    NULL::bigint AS c, NULL::bigint AS d \
-UNION ALL SELECT 1, p.id, NULL, p.body, s.on_hand, s.allocated, s.version, s.edited_version \
+SELECT 1 AS part, p.id, NULL AS name, p.body, s.on_hand AS a, s.allocated AS b, s.version AS c, s.edited_version AS d \
     FROM products p JOIN product_stock s ON s.id = p.id WHERE p.id = ANY ($2) \
 UNION ALL SELECT 1, p.id, NULL, p.body, s.on_hand, s.allocated, s.version, s.edited_version \
     FROM products p JOIN product_stock s ON s.id = p.id WHERE p.live_sku = ANY ($3) \
 UNION ALL SELECT 2, id, owner, lines, state, created_at, updated_at, expires_at FROM reservations WHERE id = ANY ($4) \
 UNION ALL (SELECT 2, id, owner, lines, state, created_at, updated_at, expires_at FROM reservations \
-    WHERE state = 0 AND expires_at <= (SELECT shop_products_now_v1($1)) ORDER BY expires_at LIMIT $5) \
+    WHERE state = 0 AND expires_at <= $1 ORDER BY expires_at LIMIT $5) \
 UNION ALL SELECT 3, NULL, key, body, at, NULL, NULL, NULL FROM product_records WHERE key = ANY ($6)";
 
-pub(super) fn query(footprint: &Footprint, now: Option<i64>) -> Query {
+pub(super) fn query(footprint: &Footprint, now: Timestamp) -> Query {
     bound(Query::new(LOAD), footprint, now)
 }
 
 #[cfg(test)]
 pub(super) fn explained(footprint: &Footprint) -> Query {
-    bound(Query::new(format!("EXPLAIN (COSTS OFF) {LOAD}")), footprint, None)
+    bound(Query::new(format!("EXPLAIN (COSTS OFF) {LOAD}")), footprint, Timestamp::from_millis(0))
 }
 
-fn bound(mut query: Query, footprint: &Footprint, now: Option<i64>) -> Query {
+fn bound(mut query: Query, footprint: &Footprint, now: Timestamp) -> Query {
     let Footprint { products, skus, reservations, keys, expired } = footprint;
-    query.bind(now);
+    query.bind(now.as_millis());
     query.bind(products.iter().map(|id| id.0).collect::<Vec<Uuid>>());
     query.bind(skus.iter().map(|sku| sku.as_str()).collect::<Vec<&str>>());
     query.bind(reservations.iter().map(|id| id.0).collect::<Vec<Uuid>>());
@@ -47,9 +44,9 @@ fn bound(mut query: Query, footprint: &Footprint, now: Option<i64>) -> Query {
     query
 }
 
-pub(super) fn empty() -> Snapshot {
+pub(super) fn empty(now: Timestamp) -> Snapshot {
     Snapshot {
-        now: Timestamp::from_millis(0),
+        now,
         products: Default::default(),
         reservations: Default::default(),
         records: Default::default(),
@@ -59,7 +56,6 @@ pub(super) fn empty() -> Snapshot {
 pub(super) fn add(snapshot: &mut Snapshot, rows: &[PgRow]) -> StoreResult<()> {
     for row in rows {
         match rows::column::<i32>(row, 0)? {
-            NOW => snapshot.now = Timestamp::from_millis(rows::column(row, 4)?),
             PRODUCT => {
                 let product = rows::product(row, [1, 3, 4, 5, 6, 7])?;
                 snapshot.products.insert(product.id, product);

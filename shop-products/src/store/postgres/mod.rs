@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use shop_core::postgres::{PgConfig, PgDb, Query};
-use shop_core::{Clock, PageRequest, StoreResult, Timestamp};
+use shop_core::{Clock, PageRequest, StoreResult, SystemClock, Timestamp};
 
 use super::{
     ChangeSet, Footprint, ProductChanges, ProductKey, ProductQuery, ProductStore, ReservationQuery, Snapshot,
@@ -25,7 +25,7 @@ use changes::{CHANNEL, PgProductChanges};
 use list::Matches;
 
 /// Products in PostgreSQL (feature `postgres`). Any number of instances, on any number of machines, may use one database at
-/// the same time; the clock of their reservations is the database's.
+/// the same time.
 ///
 /// A commit is one call of a function in the database: one transaction and one round trip, whatever the batch's size. Rows
 /// of stock are locked in the order of their ids, so that no two commits wait for each other in a ring.
@@ -36,8 +36,7 @@ use list::Matches;
 #[derive(Debug, Clone)]
 pub struct PgProductStore {
     db: PgDb,
-    /// `None`: the database's.
-    clock: Option<Arc<dyn Clock>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl PgProductStore {
@@ -55,13 +54,13 @@ impl PgProductStore {
     /// # Errors
     /// See [`PgDb::connect`].
     pub async fn connect_with(url: &str, config: PgConfig) -> StoreResult<Self> {
-        Ok(Self { db: PgDb::connect(url, schema::SCHEMA, config).await?, clock: None })
+        Ok(Self { db: PgDb::connect(url, schema::SCHEMA, config).await?, clock: Arc::new(SystemClock) })
     }
 
-    /// The same store by this clock instead of the database's.
+    /// The same store by another clock than the system's.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock: Some(clock), ..self }
+        Self { clock, ..self }
     }
 
     /// Closes the connections once what runs has ended.
@@ -73,21 +72,17 @@ impl PgProductStore {
         let Some(count) = list::matching(query) else { return Ok(Matches::All) };
         Ok(Matches::of(rows::unsigned(&self.db.read_row("estimate a filter", count).await?, 0)?))
     }
-
-    fn now(&self) -> Option<i64> {
-        self.clock.as_ref().map(|clock| clock.now().as_millis())
-    }
 }
 
 #[async_trait]
 impl ProductStore for PgProductStore {
     async fn load(&self, footprint: &Footprint) -> StoreResult<Snapshot> {
-        let mut snapshot = load::empty();
-        load::add(&mut snapshot, &self.db.read("load products", load::query(footprint, self.now())).await?)?;
+        let now = self.clock.now();
+        let mut snapshot = load::empty(now);
+        load::add(&mut snapshot, &self.db.read("load products", load::query(footprint, now)).await?)?;
         let missing = load::missing(&snapshot);
         // A second step, which a hold rarely needs.
         if !missing.is_empty() {
-            let now = Some(snapshot.now.as_millis());
             let footprint = Footprint { products: missing, ..Footprint::default() };
             load::add(&mut snapshot, &self.db.read("load products", load::query(&footprint, now)).await?)?;
         }
@@ -145,6 +140,6 @@ impl ProductStore for PgProductStore {
     }
 
     fn changes(&self) -> Option<Box<dyn ProductChanges>> {
-        Some(Box::new(PgProductChanges { feed: self.db.feed(CHANNEL) }))
+        Some(Box::new(PgProductChanges { feed: self.db.feed(CHANNEL, self.clock.clone()) }))
     }
 }

@@ -73,10 +73,6 @@ CREATE TABLE product_records (
 );
 CREATE INDEX product_records_old ON product_records (at);
 
--- The store's clock: what the program says, or else the database's, which is one for all instances.
-CREATE FUNCTION shop_products_now_v1(given bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
-$$ SELECT coalesce(given, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) $$;
-
 -- All of a change set or nothing, in one round trip: a statement is a transaction of its own. Whoever writes a product or
 -- its stock has the row of its stock locked before, and all such rows in the order of their ids; what else is waited for
 -- comes later, in an order of its own. So commits never wait for each other in a ring.
