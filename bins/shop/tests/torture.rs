@@ -300,7 +300,7 @@ async fn servers_and_databases_that_are_killed_and_stopped_keep_what_was_acknowl
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_of_postgresql_and_of_mongod_under_load_loses_no_acknowledged_write() {
+async fn row_19_kill_9_of_postgresql_and_of_mongod_under_load_loses_no_acknowledged_write() {
     let _alone = ALONE.lock().await;
     let mut run = Run::start().await;
     for victim in [Victim::Postgres, Victim::Mongodb].repeat(2) {

@@ -24,7 +24,7 @@ async fn step_down(admin: &mongodb::Database) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_that_steps_down_inside_a_hold_leaves_it_done_once() {
+async fn row_20_a_primary_that_steps_down_inside_a_hold_leaves_it_done_once() {
     let mongod = Mongod::replica_set().await;
     let admin = mongod.admin().await;
     let url = format!("mongodb://{}/?replicaSet=rs0&appName={APPLICATION}", mongod.address());
