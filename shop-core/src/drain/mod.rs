@@ -14,5 +14,5 @@ mod arrived;
 mod ticket;
 
 pub use accept::accept_until;
-pub use arrived::read_arrived;
+pub use arrived::{Arrived, nothing_arrived, read_arrived};
 pub use ticket::{Drain, Ticket};

@@ -9,10 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use crate::drain::read_arrived;
+use crate::drain::Arrived;
 
 /// How long, and over how many bytes, a closing connection reads on.
 const LINGER: Duration = Duration::from_secs(5);
@@ -95,19 +94,20 @@ impl Connection {
 
 /// A socket that, when a request was answered before its body was read, closes its sending half first and reads on for a
 /// while: closing at once would make the kernel send RST, which can destroy the answer before the client reads it.
-pub(crate) struct Socket {
-    stream: TcpStream,
+pub(crate) struct Socket<S> {
+    stream: S,
+    arrived: Arrived<S>,
     connection: Arc<Connection>,
     closing: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
-impl Socket {
-    pub(crate) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, closing: None }
+impl<S> Socket<S> {
+    pub(crate) fn new(stream: S, arrived: Arrived<S>, connection: Arc<Connection>) -> Self {
+        Self { stream, arrived, connection, closing: None }
     }
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -116,7 +116,7 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let mut read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_pending() && self.connection.is_draining() {
-            read = read_arrived(&self.stream, buf);
+            read = (self.arrived)(&self.stream, buf);
         }
         if buf.filled().len() > before && !self.connection.head_begun() {
             self.connection.heard.store(true, Ordering::Relaxed);
@@ -125,7 +125,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -22,12 +22,14 @@
 //! | `request`, `json`, `query`, `conditional` | reading a request, each fault a clear [`Problem`](crate::Problem) |
 //! | `reply` | making answers |
 //! | `server`, `admin` | the public and the operator's sockets |
+//! | `connections` | what is served on a connection, whoever accepted it |
 
 mod access;
 mod admin;
 mod body;
 mod conditional;
 mod connection;
+mod connections;
 mod context;
 mod head_timer;
 mod json;
@@ -49,6 +51,7 @@ pub use self::admin::{Admin, CheckResult};
 pub use self::body::{Body, BodySender, ReceiverGone};
 pub use self::conditional::{EntityTag, IfMatch, IfNoneMatch};
 pub use self::connection::Connection;
+pub use self::connections::Connections;
 pub use self::context::{RequestContext, RequestId, current_request, in_current_request};
 pub use self::json::{Json, from_json_slice};
 pub use self::metrics::{PrometheusHandle, install_prometheus};

@@ -2,39 +2,25 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::BoxError;
 use super::access::Refusal;
-use super::connection::{Connection, Socket};
-use super::context::RequestId;
-use super::head_timer::HeadTimer;
+use super::connection::Connection;
+use super::connections::Connections;
 use super::stack::App;
-use crate::Problem;
-use crate::drain::{Drain, Ticket, accept_until};
-
-/// How long a client that was refused before it had asked may take its answer.
-const PARTING: Duration = Duration::from_secs(5);
+use crate::drain::accept_until;
 
 /// How a [`Server`] treats its connections.
 #[derive(Debug, Clone)]
@@ -184,32 +170,18 @@ impl<M: MakeConnection> Server<M> {
     /// Dropped, it accepts nothing more and breaks off every connection.
     pub async fn run(self, shutdown: CancellationToken) -> Drained {
         let Self { listeners, make, config } = self;
-        let connections = Arc::new(Connections {
-            make: Arc::new(make),
-            http: builder(&config),
-            header_timeout: config.header_timeout,
-            idle_timeout: config.idle_timeout,
-            drain: Drain::default(),
-            abort: CancellationToken::new(),
-            aborted: AtomicUsize::new(0),
-        });
-        let _abort_on_drop = connections.abort.clone().drop_guard();
+        let connections = Connections::new(make, &config);
         let mut accepting = JoinSet::new();
         for (listener, local) in listeners {
-            let (connections, shutdown) = (connections.clone(), shutdown.clone());
+            let (shared, shutdown) = (connections.shared().clone(), shutdown.clone());
             accepting.spawn(accept_until(listener, shutdown.cancelled_owned(), move |stream, peer| {
-                tokio::spawn(serve(stream, peer, local, connections.drain.join(), connections.clone()));
+                shared.serve_tcp(stream, peer, local);
             }));
         }
         shutdown.cancelled().await;
         // They stop at the same word; one that panicked has been reported.
         while accepting.join_next().await.is_some() {}
-        connections.drain.start();
-        if tokio::time::timeout(config.drain, connections.drain.finished()).await.is_err() {
-            connections.abort.cancel();
-            connections.drain.finished().await;
-        }
-        Drained { aborted: connections.aborted.load(Ordering::Relaxed) }
+        connections.drain().await
     }
 }
 
@@ -235,221 +207,4 @@ fn listen(address: SocketAddr, config: &ServerConfig) -> io::Result<TcpListener>
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())
-}
-
-fn builder(config: &ServerConfig) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    // The connection's own timer counts it.
-    http.header_read_timeout(config.header_timeout).max_buf_size(config.max_header.max(8 << 10));
-    http
-}
-
-struct Connections<M> {
-    make: Arc<M>,
-    http: http1::Builder,
-    header_timeout: Duration,
-    idle_timeout: Duration,
-    drain: Drain,
-    abort: CancellationToken,
-    aborted: AtomicUsize,
-}
-
-async fn serve<M: MakeConnection>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    local: SocketAddr,
-    ticket: Ticket,
-    connections: Arc<Connections<M>>,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(target: "shop_core::http", %error, %peer, "the client is gone already");
-        return;
-    }
-    let connection = Arc::new(Connection::new(peer, local));
-    let service =
-        Adapter { service: connections.make.connection(connection.clone()), connection: connection.clone() };
-    let io = TokioIo::new(Socket::new(stream, connection.clone()));
-    let mut http = connections.http.clone();
-    http.timer(HeadTimer {
-        connection: connection.clone(),
-        header_timeout: connections.header_timeout,
-        idle_timeout: connections.idle_timeout,
-    });
-    let mut serving = http.serve_connection(io, service);
-    // A token of its own: waiting on a shared one would make every connection take the same lock at every wake.
-    let abort = connections.abort.child_token();
-    let mut aborted = pin!(abort.cancelled());
-    let result = tokio::select! {
-        biased;
-        result = served(&mut serving, &ticket, &connection) => result,
-        () = aborted.as_mut() => {
-            connections.aborted.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-    };
-    let Err(error) = result else { return };
-    tracing::debug!(target: "shop_core::http", %error, %peer, "a connection ended early");
-    let late = error.is_timeout();
-    if !late && !error.is_parse() {
-        return;
-    }
-    let http1::Parts { io, read_buf, .. } = serving.into_parts();
-    // A client that has sent nothing of a head has asked nothing.
-    if late && read_buf.is_empty() {
-        return;
-    }
-    let mut refusal = Refusal {
-        status: match (late, error.is_parse_too_large()) {
-            (true, _) => StatusCode::REQUEST_TIMEOUT,
-            (false, true) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            (false, false) => StatusCode::BAD_REQUEST,
-        },
-        duration: connection.waited(),
-        request_id: None,
-        sent: 0,
-    };
-    let mut socket = io.into_inner();
-    // hyper has answered what it cannot read, but not what is late.
-    let answer = late.then(|| late_answer(&mut refusal));
-    connections.make.refused(&connection, &refusal);
-    connection.body_left_unread();
-    let parting = async {
-        if let Some(answer) = answer {
-            socket.write_all(&answer).await?;
-        }
-        // Lingers: closing with bytes unread could destroy the answer.
-        socket.shutdown().await
-    };
-    tokio::select! {
-        biased;
-        () = aborted.as_mut() => {}
-        // A client that is gone, or takes no answer, has lost only the answer.
-        _ = tokio::time::timeout(PARTING, parting) => {}
-    }
-}
-
-/// Serves a connection to its end, which comes with the server's, once all that had come by then is answered.
-async fn served<S, B>(
-    serving: &mut http1::Connection<TokioIo<Socket>, Adapter<S>>,
-    ticket: &Ticket,
-    connection: &Connection,
-) -> hyper::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
-    B: http_body::Body<Error: Into<BoxError>> + 'static,
-{
-    let (mut registered, mut told) = (false, false);
-    poll_fn(|cx| {
-        if !registered {
-            ticket.register(cx.waker());
-            registered = true;
-        }
-        let draining = ticket.is_draining();
-        if draining {
-            connection.drain();
-        }
-        loop {
-            if let Poll::Ready(result) = Pin::new(&mut *serving).poll(cx) {
-                return Poll::Ready(result);
-            }
-            // A connection at rest is closed when hyper is told: not before all that has come was read, nor under a head
-            // that is half there.
-            if !draining || told || connection.is_in_head() {
-                return Poll::Pending;
-            }
-            Pin::new(&mut *serving).graceful_shutdown();
-            told = true;
-        }
-    })
-    .await
-}
-
-/// The answer to a head that did not come in time, which hyper does not make.
-fn late_answer(refusal: &mut Refusal) -> Vec<u8> {
-    let id = RequestId::generate();
-    let problem = Problem::new(408, "request_timeout", "The request did not come in time")
-        .detail("the head of the request was not whole in time")
-        .to_json(id.as_str());
-    let mut answer = format!(
-        "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n",
-        problem.len()
-    )
-    .into_bytes();
-    refusal.sent = problem.len() as u64;
-    refusal.request_id = Some(id);
-    answer.extend(problem);
-    answer
-}
-
-/// A tower service as hyper calls it: made ready first, then called, without a box. When the server ends, its answers say
-/// that they are the last, which hyper would not say of one that is there before it is told.
-struct Adapter<S> {
-    service: S,
-    connection: Arc<Connection>,
-}
-
-impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = Answering<S>;
-
-    fn call(&self, request: Request<Incoming>) -> Answering<S> {
-        self.connection.head_whole();
-        let ready = Ready::Waiting { service: self.service.clone(), request: Some(request) };
-        Answering { ready, connection: self.connection.clone() }
-    }
-}
-
-pin_project! {
-    struct Answering<S: Service<Request<Incoming>>> {
-        #[pin]
-        ready: Ready<S>,
-        connection: Arc<Connection>,
-    }
-}
-
-impl<S, B> Future for Answering<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-{
-    type Output = Result<Response<B>, S::Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut answer = std::task::ready!(this.ready.poll(cx))?;
-        if this.connection.is_draining() {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Poll::Ready(Ok(answer))
-    }
-}
-
-pin_project! {
-    #[project = ReadyProj]
-    enum Ready<S: Service<Request<Incoming>>> {
-        Waiting { service: S, request: Option<Request<Incoming>> },
-        Called { #[pin] future: S::Future },
-    }
-}
-
-impl<S: Service<Request<Incoming>>> Future for Ready<S> {
-    type Output = Result<S::Response, S::Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let future = match self.as_mut().project() {
-                ReadyProj::Called { future } => return future.poll(cx),
-                ReadyProj::Waiting { service, request } => {
-                    std::task::ready!(service.poll_ready(cx))?;
-                    let request = request.take().expect("called once, then no longer waiting");
-                    service.call(request)
-                }
-            };
-            self.set(Self::Called { future });
-        }
-    }
 }
