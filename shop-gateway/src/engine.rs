@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::body::BodyLimits;
 use crate::config::GatewayConfig;
 use crate::route::RouteTable;
-use crate::upstream::{InProcess, Network, Pool, Upstream, UpstreamKind};
+use crate::upstream::{Connector, InProcess, Network, Pool, Upstream, UpstreamKind};
 
 /// What all workers share: the checked configuration and what is derived from it.
 #[derive(Debug)]
 pub(crate) struct Blueprint {
     pub(crate) config: GatewayConfig,
     pub(crate) services: BTreeMap<String, InProcess>,
+    pub(crate) connector: Option<Connector>,
 }
 
 /// One gateway: the routes, and upstreams with pools of one kind.
@@ -36,7 +37,7 @@ pub(crate) struct Route {
 impl<P: Pool> Engine<P> {
     /// An engine with pools of its own. Does no I/O.
     pub(crate) fn new(blueprint: &Blueprint) -> Self {
-        let Blueprint { config, services } = blueprint;
+        let Blueprint { config, services, connector } = blueprint;
         let limits = &config.gateway.limits;
         let in_process = services.iter().map(|(name, service)| Upstream {
             name: name.as_str().into(),
@@ -45,7 +46,7 @@ impl<P: Pool> Engine<P> {
         let network = config.upstreams.iter().filter(|(name, _)| !services.contains_key(*name)).map(
             |(name, upstream)| Upstream {
                 name: name.as_str().into(),
-                kind: UpstreamKind::Network(Network::new(upstream)),
+                kind: UpstreamKind::Network(Network::new(upstream, connector.as_ref())),
             },
         );
         let upstreams: Vec<_> = in_process.chain(network).collect();

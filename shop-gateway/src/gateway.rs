@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,19 +13,21 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use crate::body::{BoxError, GatewayBody, RequestBody};
 use crate::client::Client;
 use crate::config::{ConfigErrors, GatewayConfig, ListenConfig};
 use crate::engine::{Blueprint, Engine};
-use crate::upstream::{InProcess, LocalPool, SharedPool};
+use crate::upstream::{Connector, EndpointAddr, InProcess, LocalPool, SharedPool};
 
 /// Builds gateways from a configuration and services of the same process.
 #[derive(Debug, Clone)]
 pub struct GatewayBuilder {
     config: GatewayConfig,
     services: BTreeMap<String, InProcess>,
+    connector: Option<Connector>,
 }
 
 /// A configuration that was found good, with its services: `Send`, and able to make any number of gateways. A
@@ -44,7 +47,7 @@ pub struct LocalGateway(Rc<Engine<LocalPool>>);
 impl Gateway {
     /// Starts from a configuration.
     pub fn builder(config: GatewayConfig) -> GatewayBuilder {
-        GatewayBuilder { config, services: BTreeMap::new() }
+        GatewayBuilder { config, services: BTreeMap::new(), connector: None }
     }
 
     /// Closes idle upstream connections that have waited longer than their upstream's `idle_timeout`. Requests do
@@ -90,6 +93,48 @@ impl GatewayBuilder {
         self
     }
 
+    /// Opens the connections to all endpoints by this, instead of by TCP and Unix sockets: inside TLS, through a proxy, or in
+    /// a simulated network. It is called with the endpoint as it is configured, and must answer within the upstream's
+    /// `connect_timeout`, after which its future is dropped. Its error becomes 502.
+    ///
+    /// A connection's reads must wake as those of a socket do: once, for the waker of the last read that was pending.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use shop_gateway::{EndpointAddr, Gateway, GatewayConfig, RouteConfig, UpstreamConfig};
+    ///
+    /// # fn main() -> Result<(), shop_gateway::ConfigErrors> {
+    /// let upstream = UpstreamConfig { endpoints: vec!["orders:8081".to_owned()], ..UpstreamConfig::default() };
+    /// let config = GatewayConfig {
+    ///     upstreams: BTreeMap::from([("orders".to_owned(), upstream)]),
+    ///     routes: vec![RouteConfig::new("/v1/orders", "orders")],
+    ///     ..GatewayConfig::default()
+    /// };
+    /// let gateway = Gateway::builder(config)
+    ///     .connector(|endpoint: EndpointAddr| async move {
+    ///         // Here: the other end of a pipe, with nobody at it.
+    ///         assert_eq!(endpoint.to_string(), "orders:8081");
+    ///         let (ours, _theirs) = tokio::io::duplex(64 * 1024);
+    ///         Ok(ours)
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// The future is dropped when the client leaves.
+    #[must_use]
+    pub fn connector<F, Fut, S>(mut self, connect: F) -> Self
+    where
+        F: Fn(EndpointAddr) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.connector = Some(Connector::new(connect));
+        self
+    }
+
     /// Checks the configuration. Does no I/O.
     ///
     /// # Errors
@@ -97,7 +142,8 @@ impl GatewayBuilder {
     pub fn plan(self) -> Result<GatewayPlan, ConfigErrors> {
         let names: BTreeSet<String> = self.services.keys().cloned().collect();
         self.config.validate_with(&names)?;
-        Ok(GatewayPlan(Arc::new(Blueprint { config: self.config, services: self.services })))
+        let Self { config, services, connector } = self;
+        Ok(GatewayPlan(Arc::new(Blueprint { config, services, connector })))
     }
 
     /// A gateway for any runtime. Does no I/O.

@@ -93,5 +93,5 @@ pub use config::{
     ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenConfig, RouteConfig, UpstreamConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
-pub use serve::{Server, ServerHandle, serve};
+pub use serve::{Connections, Server, ServerHandle, serve};
 pub use upstream::{EndpointAddr, EndpointError, LocalPool, Pool, SharedPool};

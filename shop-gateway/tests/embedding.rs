@@ -3,13 +3,16 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use shop_gateway::{ClientAddr, Gateway};
+use shop_gateway::{ClientAddr, Connections, Gateway, GatewayConfig, RequestBody};
 use support::{PATIENCE, Running, Upstream, config_for, ok};
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 
 /// Answers with the request's body, in chunks, so that there is something to wait for.
 async fn echo_upstream() -> Upstream {
@@ -76,6 +79,66 @@ async fn many_clients_are_served() {
     }
     running.begin_stop();
     assert!(running.stopped().await);
+}
+
+/// Two gateways in a row, and not a socket between them: the first one's connector gives one end of a pipe to the second.
+#[tokio::test]
+async fn connections_may_be_anything_that_reads_and_writes() {
+    let hello = service_fn(|request: Request<RequestBody>| async move {
+        let (head, body) = request.into_parts();
+        assert_eq!(head.headers["x-forwarded-for"], "192.0.2.8");
+        let length = body.collect().await.unwrap().to_bytes().len();
+        Ok::<_, std::convert::Infallible>(Response::new(length.to_string()))
+    });
+    let mut config = config_for("inner:1");
+    let trusting = GatewayConfig { upstreams: BTreeMap::new(), ..config.clone() };
+    let inner = Gateway::builder(trusting).service("up", hello).build().unwrap();
+    let inner = Arc::new(Mutex::new(Connections::new(inner, &config.gateway)));
+    let (accepting, opened) = (inner.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = opened.clone();
+    config.upstreams.get_mut("up").unwrap().max_idle = 1;
+    let outer = Gateway::builder(config.clone())
+        .connector(move |endpoint| {
+            assert_eq!(endpoint.to_string(), "inner:1");
+            let (ours, theirs) = tokio::io::duplex(1_000);
+            accepting.lock().unwrap().serve(theirs, ([192, 0, 2, 8], 1).into());
+            count.fetch_add(1, Ordering::Relaxed);
+            async { Ok(ours) }
+        })
+        .build()
+        .unwrap();
+    let mut connections = Connections::new(outer.clone(), &config.gateway);
+    let (client, accepted) = tokio::io::duplex(1_000);
+    connections.serve(accepted, ([192, 0, 2, 7], 4711).into());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(client)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for length in [0, 10, 100_000] {
+        let request =
+            Request::post("/").header("host", "a").body(Full::<bytes::Bytes>::from(vec![7; length])).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), length.to_string());
+    }
+    assert_eq!(opened.load(Ordering::Relaxed), 1, "a connection is used again");
+    assert_eq!(outer.idle_connections(), 1);
+    assert!(connections.drain(PATIENCE).await, "what is at rest is closed");
+    connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_connector_that_fails_or_says_nothing_is_an_upstream_out_of_reach() {
+    let mut config = config_for("nowhere:1");
+    config.upstreams.get_mut("up").unwrap().connect_timeout = support::millis(50);
+    let ask = async |gateway: Gateway| {
+        let request = Request::get("/").header("host", "a").body(String::new()).unwrap();
+        gateway.oneshot(request).await.unwrap().status()
+    };
+    let refused = |_| async { Err::<tokio::io::DuplexStream, _>(std::io::Error::other("no such pipe")) };
+    let gateway = Gateway::builder(config.clone()).connector(refused).build().unwrap();
+    assert_eq!(ask(gateway).await, 502);
+    let silent = |_| std::future::pending::<std::io::Result<tokio::io::DuplexStream>>();
+    assert_eq!(ask(Gateway::builder(config).connector(silent).build().unwrap()).await, 504);
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use shop_core::Problem;
-use shop_core::drain::Ticket;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use shop_core::drain::{Arrived, Ticket, read_arrived};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::io::{ClientIo, Traffic};
@@ -79,20 +79,32 @@ enum End {
     Expired(Expired),
 }
 
+/// Serves a TCP connection to its end; see [`serve_connection`].
+pub(super) fn serve_tcp<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: H,
+    settings: ConnSettings,
+    ticket: Ticket,
+) -> impl Future<Output = ()> {
+    // Fails only for a socket that is gone; reading from it will say so.
+    let _ = stream.set_nodelay(true);
+    serve_connection(stream, read_arrived, peer, handler, settings, ticket)
+}
+
 /// Serves a connection to its end.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection; a request that runs is given up.
-pub(super) async fn serve_connection<H: Handler>(
-    stream: TcpStream,
+pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    arrived: Arrived<S>,
     peer: SocketAddr,
     handler: H,
     settings: ConnSettings,
     ticket: Ticket,
 ) {
     let accepted = Instant::now();
-    // Fails only for a socket that is gone; reading from it will say so.
-    let _ = stream.set_nodelay(true);
     let traffic = Arc::new(Traffic::default());
     let body_limits = settings.body_limits;
     let shared = Arc::new(Shared {
@@ -121,7 +133,7 @@ pub(super) async fn serve_connection<H: Handler>(
             }
         })
     };
-    let io = TokioIo::new(ClientIo { stream, traffic: traffic.clone() });
+    let io = TokioIo::new(ClientIo { stream, arrived, traffic: traffic.clone() });
     let mut conn = settings.builder.serve_connection(io, service);
     let at_rest = Arc::strong_count(&shared);
 
@@ -205,7 +217,7 @@ fn head_timeout_answer() -> Vec<u8> {
 
 /// Closes the sending side, then takes what the client still sends, for a while: closing with bytes unread would
 /// reset the connection, and the client might lose the answer (RFC 9112, 9.6).
-async fn linger(io: TokioIo<ClientIo>) {
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(io: TokioIo<ClientIo<S>>) {
     let mut io = io.into_inner();
     if io.shutdown().await.is_err() {
         return;

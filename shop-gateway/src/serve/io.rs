@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use shop_core::drain::read_arrived;
+use shop_core::drain::Arrived;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::gather::with_one_piece;
 
@@ -41,7 +40,7 @@ impl Traffic {
         self.eof.load(Relaxed)
     }
 
-    /// From now on the kernel itself is asked whether nothing has come: the runtime may not have heard of it yet, and
+    /// From now on the kernel itself, if there is one, is asked whether nothing has come: the runtime may not have heard of it yet, and
     /// closing with bytes unread would reset the connection under a request.
     pub(super) fn look_closely(&self) {
         self.last_look.store(true, Relaxed);
@@ -59,14 +58,15 @@ impl Traffic {
     }
 }
 
-/// A client's socket.
+/// A client's socket, or what takes its place.
 #[derive(Debug)]
-pub(super) struct ClientIo {
-    pub(super) stream: TcpStream,
+pub(super) struct ClientIo<S> {
+    pub(super) stream: S,
+    pub(super) arrived: Arrived<S>,
     pub(super) traffic: Arc<Traffic>,
 }
 
-impl AsyncRead for ClientIo {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -75,7 +75,7 @@ impl AsyncRead for ClientIo {
         let before = buf.filled().len();
         let mut polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_pending() && self.traffic.last_look.load(Relaxed) {
-            polled = read_arrived(&self.stream, buf);
+            polled = (self.arrived)(&self.stream, buf);
         }
         if let Poll::Ready(Ok(())) = polled {
             if buf.filled().len() > before {
@@ -88,7 +88,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientIo<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.traffic.wrote(&polled);
@@ -113,8 +113,8 @@ impl AsyncWrite for ClientIo {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

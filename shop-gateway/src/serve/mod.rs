@@ -1,9 +1,10 @@
 //! The server side: connections of clients, their timeouts and their end.
 //!
-//! Two ways to run it. [`Server`] has threads of its own, one runtime and one listener each, and is what a gateway
-//! process uses. [`serve`] runs in the runtime that is there already.
+//! Three ways to run it. [`Server`] has threads of its own, one runtime and one listener each, and is what a gateway
+//! process uses. [`serve`] runs in the runtime that is there already. [`Connections`] is for whoever accepts itself.
 
 mod conn;
+mod connections;
 mod gather;
 mod io;
 mod watchdog;
@@ -13,13 +14,13 @@ use std::future::Future;
 use std::io::Result;
 use std::time::Duration;
 
-use shop_core::drain::{Drain, accept_until};
+use shop_core::drain::accept_until;
 use tokio::net::TcpListener;
 
 use crate::config::ListenConfig;
 use crate::gateway::Gateway;
-use conn::ConnSettings;
 
+pub use connections::Connections;
 pub use workers::{Server, ServerHandle};
 
 /// How often idle upstream connections are looked through.
@@ -43,24 +44,7 @@ pub async fn serve(
     deadline: Duration,
 ) -> Result<bool> {
     listener.local_addr()?;
-    let drain = Drain::default();
-    let settings = ConnSettings::new(config);
-    let mut tasks = tokio::task::JoinSet::new();
-    let sweeper = gateway.clone();
-    tasks.spawn(async move {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            sweeper.sweep();
-        }
-    });
-    accept_until(listener, shutdown, |stream, peer| {
-        // Connections that have ended leave nothing behind.
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(conn::serve_connection(stream, peer, gateway.clone(), settings.clone(), drain.join()));
-    })
-    .await;
-    drain.start();
-    let drained = tokio::time::timeout(deadline, drain.finished()).await.is_ok();
-    tasks.shutdown().await;
-    Ok(drained)
+    let mut connections = Connections::new(gateway, config);
+    accept_until(listener, shutdown, |stream, peer| connections.serve_tcp(stream, peer)).await;
+    Ok(connections.drain(deadline).await)
 }

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
 
 use super::SWEEP;
-use super::conn::{ConnSettings, serve_connection};
+use super::conn::{ConnSettings, serve_tcp};
 use crate::config::ListenConfig;
 use crate::gateway::{GatewayPlan, LocalGateway};
 
@@ -146,7 +146,7 @@ async fn work(
             let stopped = async move { drop(stop.wait_for(|stop| *stop != Stop::Run).await) };
             accept_until(listener, stopped, |stream, peer| {
                 let (gateway, settings) = (gateway.clone(), settings.clone());
-                tokio::task::spawn_local(serve_connection(stream, peer, gateway, settings, drain.join()));
+                tokio::task::spawn_local(serve_tcp(stream, peer, gateway, settings, drain.join()));
             })
             .await;
         }));

@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::EndpointAddr;
 use super::connect::{ConnectFault, Stream, connect};
+use super::connector::Connector;
 use super::relay::Relay;
 use crate::body::{BodyProgress, RequestBody};
 
@@ -77,9 +78,13 @@ impl Driver {
 }
 
 impl Conn {
-    pub(super) async fn open(addr: &EndpointAddr, timeout: Duration) -> Result<Box<Self>, ConnectFault> {
+    pub(super) async fn open(
+        addr: &EndpointAddr,
+        connector: Option<&Connector>,
+        timeout: Duration,
+    ) -> Result<Box<Self>, ConnectFault> {
         let relay = Arc::new(Relay::default());
-        let stream = connect(addr, relay.clone()).await?;
+        let stream = connect(addr, connector, relay.clone()).await?;
         let (send, io) = http1::Builder::new()
             // Also how much of a request's body waits to be sent, in memory that the connection keeps.
             .max_buf_size(MAX_BUF)

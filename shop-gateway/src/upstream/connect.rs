@@ -1,5 +1,6 @@
 //! Opening connections.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::EndpointAddr;
+use super::connector::{Connector, Io};
 use super::ear::Ear;
 use super::relay::Relay;
 
@@ -27,15 +29,34 @@ pub(crate) struct Stream {
     ear: Ear,
 }
 
-#[derive(Debug)]
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// The application's.
+    Other(Box<dyn Io>),
 }
 
-/// Connects. What is then read wakes by way of `relay`, whoever polls.
-pub(super) async fn connect(addr: &EndpointAddr, relay: Arc<Relay>) -> Result<Stream, ConnectFault> {
-    Ok(Stream { socket: open(addr).await?, ear: Ear::new(relay) })
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(s) => s.fmt(f),
+            Self::Unix(s) => s.fmt(f),
+            Self::Other(_) => f.write_str("Other"),
+        }
+    }
+}
+
+/// Connects, by `connector` if there is one. What is then read wakes by way of `relay`, whoever polls.
+pub(super) async fn connect(
+    addr: &EndpointAddr,
+    connector: Option<&Connector>,
+    relay: Arc<Relay>,
+) -> Result<Stream, ConnectFault> {
+    let socket = match connector {
+        Some(connector) => connector.connect(addr).await.map(Socket::Other).map_err(ConnectFault::Io)?,
+        None => open(addr).await?,
+    };
+    Ok(Stream { socket, ear: Ear::new(relay) })
 }
 
 async fn open(addr: &EndpointAddr) -> Result<Socket, ConnectFault> {
@@ -68,6 +89,7 @@ impl AsyncRead for Stream {
         ear.poll_read(|cx| match socket {
             Socket::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Socket::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Socket::Other(s) => Pin::new(s).poll_read(cx, buf),
         })
     }
 }
@@ -79,17 +101,23 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().socket {
             Socket::Tcp(s) => Pin::new(s).poll_write(cx, buf),
             Socket::Unix(s) => Pin::new(s).poll_write(cx, buf),
+            Socket::Other(s) => Pin::new(s).poll_write(cx, buf),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().socket {
+            // The kernel has it.
+            Socket::Tcp(_) | Socket::Unix(_) => Poll::Ready(Ok(())),
+            Socket::Other(s) => Pin::new(s).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().socket {
             Socket::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Socket::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Socket::Other(s) => Pin::new(s).poll_shutdown(cx),
         }
     }
 }

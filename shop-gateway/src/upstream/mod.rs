@@ -2,6 +2,7 @@
 
 mod conn;
 mod connect;
+mod connector;
 mod ear;
 mod endpoint;
 mod inproc;
@@ -13,6 +14,7 @@ mod relay;
 use std::sync::Arc;
 
 pub(crate) use conn::{Conn, ExchangeFault};
+pub(crate) use connector::Connector;
 pub use endpoint::{EndpointAddr, EndpointError};
 pub(crate) use inproc::InProcess;
 pub(crate) use network::Network;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::conn::{Conn, ExchangeFault};
 use super::connect::ConnectFault;
+use super::connector::Connector;
 use super::{EndpointAddr, NetworkBody, Pool};
 use crate::body::{BodyProgress, RequestBody};
 use crate::config::UpstreamConfig;
@@ -22,6 +23,8 @@ pub(crate) struct Network<P: Pool> {
     next: AtomicUsize,
     connect_timeout: Duration,
     response_timeout: Duration,
+    /// The application's, if it opens connections itself.
+    connector: Option<Connector>,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,7 @@ struct Endpoint<P> {
 
 impl<P: Pool> Network<P> {
     /// An upstream of a checked configuration.
-    pub(crate) fn new(config: &UpstreamConfig) -> Self {
+    pub(crate) fn new(config: &UpstreamConfig, connector: Option<&Connector>) -> Self {
         let endpoint = |text: &String| {
             let addr: EndpointAddr = text.parse().ok()?;
             let host = match &addr {
@@ -48,6 +51,7 @@ impl<P: Pool> Network<P> {
             next: AtomicUsize::new(0),
             connect_timeout: config.connect_timeout.0,
             response_timeout: config.response_timeout.0,
+            connector: connector.cloned(),
         }
     }
 
@@ -87,7 +91,7 @@ impl<P: Pool> Network<P> {
     }
 
     async fn connect(&self, endpoint: &Endpoint<P>) -> Result<Box<Conn>, Fault> {
-        let opening = Conn::open(&endpoint.addr, self.response_timeout);
+        let opening = Conn::open(&endpoint.addr, self.connector.as_ref(), self.response_timeout);
         match tokio::time::timeout(self.connect_timeout, opening).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(ConnectFault::NoAddress(source))) => Err(Fault::NoEndpoint(source)),

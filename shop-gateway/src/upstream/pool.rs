@@ -170,7 +170,7 @@ mod tests {
         /// One that was last used at that second.
         async fn used_at(&self, seconds: u64) -> Box<Conn> {
             let addr = EndpointAddr::Ip(self.0.local_addr().unwrap());
-            let mut conn = Conn::open(&addr, TIMEOUT).await.unwrap();
+            let mut conn = Conn::open(&addr, None, TIMEOUT).await.unwrap();
             conn.last_used = self.at(seconds);
             conn
         }
