@@ -2,11 +2,15 @@
 #![cfg(all(feature = "http", feature = "client"))]
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use serde_json::json;
-use shop_core::http::{App, CancellationToken, Request, Response, Router, Server, StatusCode, reply};
+use shop_core::http::{App, Body, CancellationToken, Request, Response, Router, Server, StatusCode, reply};
 use shop_core::{Currency, ManualClock, Money, PageRequest, Problem, SystemClock, Timestamp};
 use shop_products::client::{BreakerState, ClientFault, RestCatalog};
 use shop_products::http::{ProductsHttpConfig, app};
@@ -37,9 +41,13 @@ async fn serve(app: App) -> Running {
     Running { base, stop }
 }
 
-async fn shop() -> (Running, ProductService, RestCatalog) {
+fn products() -> ProductService {
     let store = Arc::new(MemoryProductStore::new());
-    let service = ProductService::start(store, Arc::new(SystemClock), ProductServiceConfig::default());
+    ProductService::start(store, Arc::new(SystemClock), ProductServiceConfig::default())
+}
+
+async fn shop() -> (Running, ProductService, RestCatalog) {
+    let service = products();
     let server = serve(app(service.clone(), ProductsHttpConfig::default())).await;
     let catalog = RestCatalog::builder(&server.base).build().unwrap();
     (server, service, catalog)
@@ -283,6 +291,64 @@ async fn what_gives_no_answer_is_asked_again_and_then_unavailable() {
     assert!(matches!(fault(&error), ClientFault::Transport(_)) && error.is_unknown());
 }
 
+/// Fails at first, then breaks off, then answers.
+#[derive(Clone)]
+struct Fickle(App, Arc<Mutex<Vec<String>>>);
+
+impl tower_service::Service<http::Request<Full<Bytes>>> for Fickle {
+    type Response = Response;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Full<Bytes>>) -> Self::Future {
+        let n = {
+            let mut seen = self.1.lock().unwrap();
+            seen.push(format!("{} {}", request.method(), request.uri()));
+            seen.len()
+        };
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            match n {
+                1 => Err(std::io::Error::other("no line")),
+                2 => {
+                    let (sender, body) = Body::channel(2);
+                    sender.send("{").await.unwrap();
+                    sender.abort("the line broke").await;
+                    Ok(http::Response::new(body))
+                }
+                _ => Ok(answer.await.unwrap()),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_transport_of_ones_own_carries_every_attempt() {
+    let service = products();
+    product(&service, "A", 1).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let fickle = Fickle(app(service, ProductsHttpConfig::default()), seen.clone());
+    let catalog = quick("https://products/shop/").transport(fickle.clone());
+    // Its prefix is not one that the app knows: the third attempt is answered, with 404.
+    let error = catalog.build().unwrap().check(&[line("A", 1)]).await.unwrap_err();
+    assert!(matches!(fault(&error), ClientFault::NotFound), "{error:?}");
+    assert_eq!(*seen.lock().unwrap(), ["POST https://products/shop/v1/stock/check"; 3]);
+
+    seen.lock().unwrap().clear();
+    let once = quick("http://products").retries(0).transport(fickle).build().unwrap();
+    for text in ["no line", "the line broke"] {
+        let error = once.check(&[line("A", 1)]).await.unwrap_err();
+        let ClientFault::Transport(source) = fault(&error) else { panic!("{error:?}") };
+        assert_eq!(source.to_string(), text);
+        assert!(error.is_unknown());
+    }
+    assert!(once.check(&[line("A", 1)]).await.unwrap().available);
+}
+
 #[tokio::test]
 async fn a_pause_beyond_the_deadline_is_not_waited_for() {
     for seconds in ["11", "9223372036854775807", "18446744073709551615"] {
@@ -477,4 +543,24 @@ mod suite {
     }
 
     shop_products::catalog_suite!(Rest);
+
+    mod in_process {
+        use super::*;
+
+        struct Carried;
+
+        #[async_trait]
+        impl ProductCatalogFactory for Carried {
+            type Guard = ();
+
+            async fn fresh(&self) -> CatalogUnderTest<()> {
+                let service = products();
+                let app = app(service.clone(), ProductsHttpConfig::default());
+                let catalog = RestCatalog::builder("http://products").transport(app).build().unwrap();
+                CatalogUnderTest { guard: (), service, catalog: Arc::new(catalog) }
+            }
+        }
+
+        shop_products::catalog_suite!(Carried);
+    }
 }

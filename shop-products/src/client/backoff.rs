@@ -7,7 +7,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Backoff and Jitter": full jitter), but no less than the server asked for.
 pub(super) fn pause(first: Duration, n: u32, asked: Option<Duration>) -> Duration {
     let span = first.saturating_mul(2_u32.saturating_pow(n)).min(LONGEST);
-    let pause = span.mul_f64(fastrand::f64());
+    let pause = span.mul_f64(shop_core::chance::unit());
     asked.map_or(pause, |asked| asked.saturating_add(pause))
 }
 

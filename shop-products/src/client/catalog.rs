@@ -2,16 +2,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use reqwest::Method;
+use http::Method;
 use shop_core::http::in_current_request;
 use shop_core::{Cursor, Limit, Page, PageRequest, Timestamp};
 use tokio::task::JoinSet;
 
 use super::answer::read;
 use super::breaker::BreakerState;
+use super::caller::Caller;
 use super::config::RestCatalogBuilder;
 use super::fault::ClientFault;
-use super::transport::Transport;
 use crate::wire::{
     CheckBody, HoldBody, LineBody, OutcomesBody, ReservationBody, ReservationPage, SettleBody,
 };
@@ -44,7 +44,7 @@ const FIND_AT_ONCE: usize = 8;
 /// A dropped call drops the answer only; what was asked may be done.
 #[derive(Debug)]
 pub struct RestCatalog {
-    transport: Arc<Transport>,
+    caller: Arc<Caller>,
 }
 
 impl RestCatalog {
@@ -53,13 +53,13 @@ impl RestCatalog {
         RestCatalogBuilder::new(base_url.into())
     }
 
-    pub(super) fn new(transport: Transport) -> Self {
-        Self { transport: Arc::new(transport) }
+    pub(super) fn new(caller: Caller) -> Self {
+        Self { caller: Arc::new(caller) }
     }
 
     /// Whether products are asked at all now.
     pub fn breaker(&self) -> BreakerState {
-        self.transport.breaker_state()
+        self.caller.breaker_state()
     }
 
     /// A page of the reservations that these parameters name; a shorter one, where one of so many rows is too long to take.
@@ -70,12 +70,12 @@ impl RestCatalog {
     ) -> Result<ReservationPage, CatalogError> {
         let mut limit = page.limit;
         loop {
-            let mut url = self.transport.url("v1/reservations")?;
+            let mut url = self.caller.url("v1/reservations")?;
             url.query_pairs_mut().extend_pairs(narrowed).append_pair("limit", &limit.get().to_string());
             if let Some(key) = &page.after {
                 url.query_pairs_mut().append_pair("cursor", &Cursor::encode(key).0);
             }
-            match self.transport.ask(Method::GET, url, None::<&()>).await {
+            match self.caller.ask(Method::GET, url, None::<&()>).await {
                 // Reservations of many lines make long pages.
                 Err(CatalogError::Unavailable(source))
                     if matches!(source.downcast_ref(), Some(ClientFault::TooLarge(_))) && limit.get() > 1 =>
@@ -89,8 +89,8 @@ impl RestCatalog {
 
     /// Settles reservations each of which is named once.
     async fn settle_some(&self, body: &SettleBody) -> Result<Vec<SettleOutcome>, CatalogError> {
-        let url = self.transport.url("v1/reservations/settle")?;
-        let answer = self.transport.ask(Method::POST, url, Some(body)).await?;
+        let url = self.caller.url("v1/reservations/settle")?;
+        let answer = self.caller.ask(Method::POST, url, Some(body)).await?;
         let answer: OutcomesBody = read(&answer)?;
         if !answer.outcomes.iter().map(|outcome| outcome.id).eq(body.order()) {
             return Err(ClientFault::Unreadable("outcomes of other reservations".into()).into());
@@ -106,8 +106,8 @@ impl RestCatalog {
 impl ProductCatalog for RestCatalog {
     async fn check(&self, lines: &[HoldLine]) -> Result<StockCheck, CatalogError> {
         let body = CheckBody { lines: lines.iter().map(LineBody::from).collect() };
-        let url = self.transport.url("v1/stock/check")?;
-        let answer: StockCheck = read(&self.transport.ask(Method::POST, url, Some(&body)).await?)?;
+        let url = self.caller.url("v1/stock/check")?;
+        let answer: StockCheck = read(&self.caller.ask(Method::POST, url, Some(&body)).await?)?;
         if answer.lines.len() != lines.len() {
             return Err(ClientFault::Unreadable("an answer to other lines".into()).into());
         }
@@ -115,8 +115,8 @@ impl ProductCatalog for RestCatalog {
     }
 
     async fn hold(&self, request: &HoldRequest) -> Result<Reservation, CatalogError> {
-        let url = self.transport.url(&format!("v1/reservations/{}", request.id))?;
-        let answer = self.transport.ask(Method::PUT, url, Some(&HoldBody::from(request))).await?;
+        let url = self.caller.url(&format!("v1/reservations/{}", request.id))?;
+        let answer = self.caller.ask(Method::PUT, url, Some(&HoldBody::from(request))).await?;
         let held: ReservationBody = read(&answer)?;
         if held.id != request.id {
             return Err(ClientFault::Unreadable("another reservation".into()).into());
@@ -174,11 +174,11 @@ impl ProductCatalog for RestCatalog {
     async fn find(&self, ids: &[ReservationId]) -> Result<Vec<Option<Reservation>>, CatalogError> {
         let mut parts = JoinSet::new();
         for part in ids.chunks(ids.len().div_ceil(FIND_AT_ONCE).max(1)) {
-            let (transport, part) = (self.transport.clone(), part.to_vec());
+            let (caller, part) = (self.caller.clone(), part.to_vec());
             parts.spawn(in_current_request(async move {
                 let mut found = HashMap::with_capacity(part.len());
                 for id in part {
-                    found.insert(id, reservation(&transport, id).await?);
+                    found.insert(id, reservation(&caller, id).await?);
                 }
                 Ok::<_, CatalogError>(found)
             }));
@@ -192,9 +192,9 @@ impl ProductCatalog for RestCatalog {
 }
 
 /// One reservation; `None` if products do not know it.
-async fn reservation(transport: &Transport, id: ReservationId) -> Result<Option<Reservation>, CatalogError> {
-    let url = transport.url(&format!("v1/reservations/{id}"))?;
-    let answer = match transport.ask(Method::GET, url, None::<&()>).await {
+async fn reservation(caller: &Caller, id: ReservationId) -> Result<Option<Reservation>, CatalogError> {
+    let url = caller.url(&format!("v1/reservations/{id}"))?;
+    let answer = match caller.ask(Method::GET, url, None::<&()>).await {
         Err(CatalogError::Unavailable(source))
             if matches!(source.downcast_ref(), Some(ClientFault::NotFound)) =>
         {

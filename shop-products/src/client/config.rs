@@ -3,11 +3,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
 use shop_core::{Clock, SystemClock};
+use tower_service::Service;
 
 use super::breaker::Breaker;
+use super::caller::Caller;
+use super::carrier::Transport;
 use super::catalog::RestCatalog;
-use super::transport::Transport;
 
 /// How a [`RestCatalog`] asks; made by [`RestCatalog::builder`].
 #[derive(Clone)]
@@ -22,13 +28,14 @@ pub struct RestCatalogBuilder {
     pub(super) breaker_failures: u32,
     pub(super) breaker_cooldown: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) transport: Option<Transport>,
 }
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Not an absolute `http://` URL that paths can be added to.
+    /// Not an absolute `http://` URL (or `https://`, over a transport of one's own) that paths can be added to.
     #[error("not a base URL: {0}")]
     BaseUrl(String),
     /// The HTTP client cannot be set up.
@@ -67,10 +74,11 @@ impl RestCatalogBuilder {
             breaker_failures: 5,
             breaker_cooldown: Duration::from_secs(5),
             clock: Arc::new(SystemClock),
+            transport: None,
         }
     }
 
-    /// A connection must stand within this. Default 1 s.
+    /// A connection must stand within this. Default 1 s. Not for a [`transport`](Self::transport) of one's own.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -128,12 +136,54 @@ impl RestCatalogBuilder {
         self
     }
 
+    /// Carries requests by this tower service instead of connections of the client's own: over TLS or a Unix socket, inside
+    /// layers of the application's, to the products' own HTTP service in the same process, or through a simulated network.
+    ///
+    /// It is called once an attempt, with an absolute URI below the base URL. Its error, and an answer that breaks off, say
+    /// nothing about what was done: the attempt is repeated like any other that got no answer. It must not repeat anything by
+    /// itself but what was never sent, and need not have timeouts: its future is dropped when the attempt's time is over.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use shop_core::SystemClock;
+    /// use shop_products::client::RestCatalog;
+    /// # #[cfg(feature = "http")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use shop_products::http::{ProductsHttpConfig, app};
+    /// use shop_products::store::memory::MemoryProductStore;
+    /// use shop_products::{ProductCatalog, ProductService};
+    ///
+    /// let store = Arc::new(MemoryProductStore::new());
+    /// let service = ProductService::start(store, Arc::new(SystemClock), Default::default());
+    /// // The whole HTTP API, without a socket.
+    /// let products = app(service, ProductsHttpConfig::default());
+    /// let catalog = RestCatalog::builder("http://products").transport(products).build()?;
+    /// assert!(catalog.check(&[]).await?.lines.is_empty());
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "http"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn transport<S, B>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        S::Future: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.transport = Some(Transport::new(service));
+        self
+    }
+
     /// Makes the client. Does no I/O.
     ///
     /// # Errors
     /// When the base URL is none, or the HTTP client cannot be set up.
     pub fn build(self) -> Result<RestCatalog, BuildError> {
         let breaker = Breaker::new(self.breaker_failures, self.breaker_cooldown, self.clock.clone());
-        Ok(RestCatalog::new(Transport::new(&self, breaker)?))
+        Ok(RestCatalog::new(Caller::new(&self, breaker)?))
     }
 }

@@ -9,7 +9,7 @@ pub enum ClientFault {
     Open,
     /// No connection, or it broke off.
     #[error("the request failed")]
-    Transport(#[source] reqwest::Error),
+    Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No answer in time.
     #[error("products did not answer in time")]
     Timeout,

@@ -2,9 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, Url};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+use reqwest::{Client, Url};
 use serde::Serialize;
 use shop_core::http::current_request;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -12,13 +13,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::answer::refusal;
 use super::backoff::pause;
 use super::breaker::{Breaker, BreakerState};
+use super::carrier::{Answer, Attempt, Carrier};
 use super::config::{BuildError, RestCatalogBuilder, without_secrets};
 use super::fault::ClientFault;
 use crate::CatalogError;
 
 /// Sends requests until one is answered.
-pub(super) struct Transport {
-    client: Client,
+pub(super) struct Caller {
+    carrier: Carrier,
     base: Url,
     request_timeout: Duration,
     deadline: Duration,
@@ -28,43 +30,34 @@ pub(super) struct Transport {
     breaker: Arc<Breaker>,
 }
 
-/// An answer, whole.
-struct Answer {
-    status: u16,
-    retry_after: Option<Duration>,
-    body: Bytes,
-}
-
-impl fmt::Debug for Transport {
+impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport")
+        f.debug_struct("Caller")
             .field("base", &without_secrets(self.base.as_str()))
             .field("breaker", &self.breaker)
             .finish_non_exhaustive()
     }
 }
 
-impl Transport {
+impl Caller {
     pub(super) fn new(config: &RestCatalogBuilder, breaker: Breaker) -> Result<Self, BuildError> {
         let bad_url =
             |why: String| BuildError::BaseUrl(format!("{}: {why}", without_secrets(&config.base_url)));
         let mut base = Url::parse(&config.base_url).map_err(|error| bad_url(error.to_string()))?;
-        if base.scheme() != "http" || base.query().is_some() || base.fragment().is_some() {
+        // What else a transport of the user's speaks is its own business.
+        let is_spoken = base.scheme() == "http" || (base.scheme() == "https" && config.transport.is_some());
+        if !is_spoken || base.query().is_some() || base.fragment().is_some() {
             return Err(bad_url("must be http://host[:port][/prefix]".into()));
         }
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let client = Client::builder()
-            .connect_timeout(config.connect_timeout)
-            // Services talk to each other directly, whatever the environment says of proxies.
-            .no_proxy()
-            // What redirects is not products.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| BuildError::Client(Box::new(error)))?;
+        let carrier = match &config.transport {
+            Some(transport) => Carrier::Service(transport.clone()),
+            None => Carrier::Reqwest(client(config)?),
+        };
         Ok(Self {
-            client,
+            carrier,
             base,
             request_timeout: config.request_timeout,
             deadline: config.deadline,
@@ -158,41 +151,24 @@ impl Transport {
         body: Option<Bytes>,
         deadline: Instant,
     ) -> Result<Answer, ClientFault> {
-        let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone());
-        if let Some(body) = body {
-            request = request.body(body);
-        }
         let until = deadline.min(after(self.request_timeout));
-        match timeout_at(until, self.exchange(request)).await {
+        let attempt = Attempt { method, url, headers, body };
+        match timeout_at(until, self.carrier.exchange(attempt, self.max_response)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientFault::Timeout),
         }
     }
+}
 
-    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, ClientFault> {
-        let failed = |error: reqwest::Error| match error.is_timeout() {
-            true => ClientFault::Timeout,
-            false => ClientFault::Transport(error),
-        };
-        let mut response = request.send().await.map_err(failed)?;
-        let too_large = ClientFault::TooLarge(self.max_response);
-        if response.content_length().is_some_and(|length| length > self.max_response as u64) {
-            return Err(too_large);
-        }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > self.max_response {
-                return Err(too_large);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Answer {
-            status: response.status().as_u16(),
-            retry_after: seconds.map(Duration::from_secs),
-            body: body.freeze(),
-        })
-    }
+fn client(config: &RestCatalogBuilder) -> Result<Client, BuildError> {
+    Client::builder()
+        .connect_timeout(config.connect_timeout)
+        // Services talk to each other directly, whatever the environment says of proxies.
+        .no_proxy()
+        // What redirects is not products.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| BuildError::Client(Box::new(error)))
 }
 
 /// When so long a time from now is over; a year at most, which is a time that a clock can reckon with.
