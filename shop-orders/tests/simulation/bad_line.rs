@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shop_core::{StoreError, StoreErrorKind, StoreResult};
 
-use crate::host::Life;
+use crate::life::Life;
 use crate::world::World;
 
 #[derive(Debug)]

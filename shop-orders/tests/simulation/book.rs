@@ -23,11 +23,16 @@ pub(crate) struct Book {
     pub(crate) reservations: BTreeMap<ReservationId, Reservation>,
     pub(crate) stock: BTreeMap<ProductId, Stock>,
     pub(crate) initial: BTreeMap<ProductId, i64>,
+    /// There is so much of everything that nothing is ever short.
+    pub(crate) is_ample: bool,
     pub(crate) told: Vec<Told>,
     /// The order of each key that was answered with 201.
     pub(crate) keys: BTreeMap<String, OrderId>,
     /// How often orders were placed for a key, by the order's reference.
     pub(crate) placed: BTreeMap<String, u64>,
+    /// What deliveries and losses of goods came to, by product, and how often each was done, by its reference.
+    pub(crate) adjusted: BTreeMap<ProductId, i64>,
+    pub(crate) adjustments: BTreeMap<String, u64>,
     pub(crate) expired: u64,
     pub(crate) refused: u64,
     pub(crate) crashes: u64,
@@ -93,6 +98,15 @@ impl World {
         let mut book = self.book.lock().unwrap();
         for product in changes.created.iter().chain(changes.edited.iter().map(|edit| &edit.product)) {
             book.stock.insert(product.id, product.stock);
+        }
+        for adjustment in &changes.adjustments {
+            *book.adjusted.entry(adjustment.product_id).or_default() += adjustment.delta;
+            let Some(reference) = &adjustment.reference else { continue };
+            let count = book.adjustments.entry(reference.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
+                faults.push(format!("{reference} is adjusted twice"));
+            }
         }
         let mut writes: Vec<_> = changes.reservations.iter().map(|write| &write.reservation).collect();
         writes.sort_by_key(|reservation| reservation.id);

@@ -73,14 +73,14 @@ impl Chaos {
                 }
                 4..=5 => {
                     self.world.note(format_args!("line {which} cut"));
-                    let line = &self.world.cut[which / 2][which % 2];
+                    let line = &self.network.cut[which / 2][which % 2];
                     line.store(true, Ordering::Relaxed);
                     self.world.pause(8_000).await;
                     if self.world.below(2) == 0 {
                         line.store(false, Ordering::Relaxed);
                     }
                 }
-                6 => self.world.cut.iter().flatten().for_each(|line| line.store(false, Ordering::Relaxed)),
+                6 => self.network.cut.iter().flatten().for_each(|line| line.store(false, Ordering::Relaxed)),
                 7..=8 => {
                     let clock = self.world.below(6) as usize;
                     let to = self.world.below(2 * MAX_SKEW as u64) as i64 - MAX_SKEW;

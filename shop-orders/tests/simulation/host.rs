@@ -1,55 +1,18 @@
 //! A service that can be killed: from then on none of its tasks gets anything done any more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use shop_core::CombinerConfig;
 use shop_orders::{Backoff, OrderService, OrderServiceConfig, OrderStore};
 use shop_products::{ProductService, ProductServiceConfig, ProductStore};
-use tokio::sync::Notify;
 
 use crate::bad_line::BadLine;
+use crate::life::Life;
 use crate::network::Network;
 use crate::orders_store::BadOrderStore;
 use crate::products_store::BadProductStore;
 use crate::world::World;
-
-/// One life of a service. Whatever it does to the world goes through a store, the network or an answer, and each asks
-/// this first; a task of a dead service waits there for ever, which is a crash between any two steps.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Life(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    dead: AtomicBool,
-    death: Notify,
-}
-
-impl Life {
-    pub(crate) fn end(&self) {
-        self.0.dead.store(true, Ordering::Relaxed);
-        self.0.death.notify_waiters();
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.dead.load(Ordering::Relaxed)
-    }
-
-    /// Goes on, or never.
-    pub(crate) async fn go_on(&self) {
-        if self.is_over() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    pub(crate) async fn ended(&self) {
-        let death = self.0.death.notified();
-        if !self.is_over() {
-            death.await;
-        }
-    }
-}
 
 pub(crate) struct Host<S> {
     pub(crate) life: Life,

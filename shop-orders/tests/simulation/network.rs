@@ -1,7 +1,7 @@
 //! Between orders and products: messages are lost on the way there or back, come late, come twice, or not at all.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use shop_products::{
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-use crate::host::{Host, Life};
+use crate::host::Host;
+use crate::life::Life;
 use crate::world::{Broken, World};
 
 /// How long a caller waits for an answer.
@@ -23,6 +24,10 @@ const PATIENCE: Duration = Duration::from_millis(800);
 pub(crate) struct Network {
     pub(crate) world: Arc<World>,
     pub(crate) products: Mutex<[Option<Host<ProductService>>; 2]>,
+    /// Messages on the way that nobody waits for any more, or will soon not.
+    pub(crate) late_messages: AtomicU64,
+    /// `cut[orders][products]`
+    pub(crate) cut: [[AtomicBool; 2]; 2],
 }
 
 #[derive(Clone)]
@@ -69,7 +74,7 @@ impl Network {
     }
 
     fn is_cut(&self, orders: usize, products: usize) -> bool {
-        self.world.is_stormy() && self.world.cut[orders][products].load(Ordering::Relaxed)
+        self.world.is_stormy() && self.cut[orders][products].load(Ordering::Relaxed)
     }
 
     /// Brings one message, after a while, to whoever is there then.
@@ -83,7 +88,7 @@ impl Network {
     ) {
         let network = self.clone();
         let late = u64::from(after > PATIENCE.as_millis() as u64);
-        network.world.late_messages.fetch_add(late, Ordering::Relaxed);
+        network.late_messages.fetch_add(late, Ordering::Relaxed);
         tokio::spawn(async move {
             sleep(Duration::from_millis(after)).await;
             let host = network.products.lock().unwrap()[products].clone();
@@ -102,7 +107,7 @@ impl Network {
                     let _ = back.send(outcome);
                 }
             }
-            network.world.late_messages.fetch_sub(late, Ordering::Relaxed);
+            network.late_messages.fetch_sub(late, Ordering::Relaxed);
         });
     }
 }

@@ -3,17 +3,21 @@
 use std::collections::VecDeque;
 use std::fmt::{self, Arguments};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use shop_core::{Clock, Timestamp};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::book::Book;
 
+/// How much time has passed in a world.
+pub(crate) type Now = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What is wrong on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "each simulation breaks parts of its own")]
 pub(crate) enum Broken {
     Nothing,
     /// Products release by their own clock.
@@ -26,6 +30,14 @@ pub(crate) enum Broken {
     GivesBackTwice,
     /// The orders' store says that it wrote an order and does not.
     LosesOrders,
+    /// A gateway asks again whatever was not answered, key or no key.
+    AsksTwice,
+    /// Orders take a hold that was not answered for one that was refused.
+    TakesSilenceForNo,
+    /// Orders take a hold that was not answered for one that was granted.
+    TakesSilenceForYes,
+    /// Recovery releases what it finds held, and only then writes that it was given up.
+    ReleasesFirst,
 }
 
 /// How bad this world is; of a thousand.
@@ -45,13 +57,9 @@ pub(crate) struct World {
     pub(crate) book: Mutex<Book>,
     chance: Mutex<fastrand::Rng>,
     stormy: AtomicBool,
-    started: Instant,
+    now: Now,
     trace: Mutex<Trace>,
     fault: Mutex<Option<String>>,
-    /// Messages on the way that nobody waits for any more, or will soon not.
-    pub(crate) late_messages: AtomicU64,
-    /// `cut[orders][products]`
-    pub(crate) cut: [[AtomicBool; 2]; 2],
     /// Clocks are wrong by so many milliseconds: orders, orders, products, products, their stores.
     pub(crate) skew: [Arc<AtomicI64>; 6],
 }
@@ -69,7 +77,7 @@ impl fmt::Debug for World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, broken: Broken, shown: bool) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, broken: Broken, shown: bool, now: Now) -> Arc<Self> {
         let mut chance = fastrand::Rng::with_seed(seed);
         let weather = Weather {
             lost: chance.u64(0..150),
@@ -84,11 +92,9 @@ impl World {
             book: Mutex::default(),
             chance: Mutex::new(chance),
             stormy: AtomicBool::new(false),
-            started: Instant::now(),
+            now,
             trace: Mutex::new(Trace { hash: DefaultHasher::new(), last: VecDeque::new(), shown }),
             fault: Mutex::default(),
-            late_messages: AtomicU64::new(0),
-            cut: Default::default(),
             skew: Default::default(),
         })
     }
@@ -120,7 +126,7 @@ impl World {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        (self.now)()
     }
 
     pub(crate) fn note(&self, what: Arguments<'_>) {
@@ -155,19 +161,24 @@ impl World {
     }
 
     pub(crate) fn clock(self: &Arc<Self>, of: usize) -> Arc<dyn Clock> {
-        Arc::new(WrongClock { started: self.started, skew: self.skew[of].clone() })
+        Arc::new(WrongClock { now: self.now.clone(), skew: self.skew[of].clone() })
     }
 }
 
-#[derive(Debug)]
 struct WrongClock {
-    started: Instant,
+    now: Now,
     skew: Arc<AtomicI64>,
+}
+
+impl fmt::Debug for WrongClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WrongClock").field("skew", &self.skew).finish_non_exhaustive()
+    }
 }
 
 impl Clock for WrongClock {
     fn now(&self) -> Timestamp {
-        let elapsed = i64::try_from(self.started.elapsed().as_millis()).unwrap();
+        let elapsed = i64::try_from((self.now)().as_millis()).unwrap();
         Timestamp::from_millis(1_780_000_000_000 + elapsed + self.skew.load(Ordering::Relaxed))
     }
 }
