@@ -202,9 +202,20 @@ impl StockView {
         self.read().epoch
     }
 
-    /// A write of this service begins, on what was loaded after this time.
-    pub(crate) fn begin(&self, since: Timestamp) -> Flight<'_> {
+    /// A write of this service begins, and it is this time; its load comes after.
+    pub(crate) fn begin(&self, now: Timestamp) -> Flight<'_> {
+        self.flight(&mut self.write(), now)
+    }
+
+    /// The same on what was loaded after `since`, and may lack what others have written since. `None` if the view has
+    /// promised to have that.
+    pub(crate) fn begin_on_guess(&self, since: Timestamp) -> Option<Flight<'_>> {
         let mut shelves = self.write();
+        let told = self.told.load(Ordering::Relaxed);
+        (told == UNTOLD || told <= since.as_millis()).then(|| self.flight(&mut shelves, since))
+    }
+
+    fn flight(&self, shelves: &mut Shelves, since: Timestamp) -> Flight<'_> {
         let number = shelves.flights.begin(since);
         Flight::new(self, number, shelves.epoch)
     }
@@ -307,7 +318,9 @@ impl StockView {
 
     /// All that was committed before `at` was told, and is in what the view holds.
     pub(crate) fn complete(&self, at: Timestamp) {
-        let as_of = self.write().flights.complete(at);
+        let mut shelves = self.write();
+        let as_of = shelves.flights.complete(at);
+        // While no write can begin on less.
         self.told.store(as_of.as_millis(), Ordering::Release);
     }
 

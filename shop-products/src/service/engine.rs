@@ -7,10 +7,10 @@ use shop_core::{Clock, StoreError, StoreErrorKind, StoreResult};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::ProductFigures;
-use super::known::Known;
+use super::known::{Guess, Known};
 use crate::ledger::{Command, Decided, Ledger, Outcome};
-use crate::store::{ChangeSet, Footprint};
-use crate::view::{StockView, Written};
+use crate::store::{ChangeSet, Footprint, Snapshot};
+use crate::view::{Flight, StockView, Written};
 use crate::{ProductError, ProductStore};
 
 /// A command on its way, with what it holds until it is done.
@@ -67,13 +67,11 @@ impl Engine {
         let mut guess = self.known.take(jobs.iter().map(|job| &job.command), self.clock.now());
         let mut conflicts = 0;
         loop {
-            let guess = guess.take();
-            let is_guess = guess.is_some();
-            let since = guess.as_ref().map_or_else(|| self.clock.now(), |guess| guess.since);
-            let mut flight = self.view.begin(since);
-            let snapshot = match guess {
-                Some(guess) => guess.snapshot,
-                None => self.store.load(&footprint).await?,
+            let guessed = guess.take().and_then(|guess| self.begin_on(guess));
+            let is_guess = guessed.is_some();
+            let (mut flight, snapshot) = match guessed {
+                Some(guessed) => guessed,
+                None => (self.view.begin(self.clock.now()), self.store.load(&footprint).await?),
             };
             let mut ledger = Ledger::new(snapshot);
             let outcomes: Vec<_> = jobs.iter().map(|job| ledger.decide(&job.command)).collect();
@@ -112,6 +110,15 @@ impl Engine {
                 tokio::time::sleep(backoff(conflicts)).await;
             }
         }
+    }
+
+    /// Begins on a guess, unless it may lack what the view promises to have.
+    fn begin_on(&self, guess: Guess) -> Option<(Flight<'_>, Snapshot)> {
+        let flight = self.view.begin_on_guess(guess.since);
+        if flight.is_none() {
+            self.known.forget(self.clock.now());
+        }
+        Some((flight?, guess.snapshot))
     }
 
     /// Commits. An unknown outcome is looked up: done is `Ok`, not done is a conflict, to be decided again.

@@ -67,6 +67,11 @@ impl Known {
         is_whole.then_some(Guess { snapshot, since })
     }
 
+    /// Forgets all. What is remembered from now on is loaded after this time.
+    pub(super) fn forget(&self, now: Timestamp) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::empty(now);
+    }
+
     /// The store tells that these products were written; what is remembered may lack it.
     pub(super) fn told(&self, changed: &[ChangedProduct]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,12 +126,16 @@ struct Taken {
 }
 
 impl State {
+    fn empty(now: Timestamp) -> Self {
+        Self { since: Some((Instant::now(), now)), ..Self::default() }
+    }
+
     /// Forgets all when it is time. Since when all that is remembered was loaded.
     fn age(&mut self, now: Timestamp) -> Timestamp {
         match self.since {
             Some((since, at)) if since.elapsed() < MAX_AGE => at,
             _ => {
-                *self = Self { since: Some((Instant::now(), now)), ..Self::default() };
+                *self = Self::empty(now);
                 now
             }
         }

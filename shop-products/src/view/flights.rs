@@ -61,10 +61,10 @@ impl Flights {
     /// More than these that have ended are counted as one: then a moment is told as earlier than it need be.
     const MOST: usize = 1_024;
 
-    /// A write begins, before its load.
-    pub(super) fn begin(&mut self, now: Timestamp) -> u64 {
+    /// A write begins, on what was loaded after this time.
+    pub(super) fn begin(&mut self, since: Timestamp) -> u64 {
         self.number += 1;
-        self.running.push((self.number, now));
+        self.running.push((self.number, since));
         self.number
     }
 

@@ -117,7 +117,7 @@ async fn while_the_stream_is_lost_checks_read_the_store() {
     fresh(&mine, true).await;
     assert_eq!(available(&mine, product).await, 100);
     // What a stream needs, and a load does not.
-    let fails = doc! { "closeConnection": true };
+    let fails = doc! { "errorCode": 2 };
     let commands = ["getMore", "aggregate"];
     let failing =
         Failing::commands(database.admin().await, &database.name, &commands, "alwaysOn", fails).await;

@@ -206,8 +206,9 @@ fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     Some(Own { flight, product, since: world.now, loaded: world.store[product], bit: None });
             }
             Step::Guess(product) if own.is_none() => {
-                if let Some((since, loaded)) = world.remembered[product].take() {
-                    let flight = view.begin(time(since));
+                if let Some((since, loaded)) = world.remembered[product].take()
+                    && let Some(flight) = view.begin_on_guess(time(since))
+                {
                     own = Some(Own { flight, product, since, loaded, bit: None });
                 }
             }
@@ -268,6 +269,13 @@ fn run(capacity: usize, steps: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert!(held.is_none_or(|bits| bits == world.store[product].bits), "{} differs", product);
     }
     Ok(())
+}
+
+#[test]
+fn nothing_is_promised_that_a_guess_may_lack() {
+    use Step::{Commit, Current, Gap, Guess, Land, Load, Other};
+    run(2, vec![Load(1), Other(1), Commit, Gap, Land, Current, Guess(1), Commit, Land, Current]).unwrap();
+    run(2, vec![Gap, Load(1), Other(1), Commit, Land, Guess(1), Commit, Current, Land, Current]).unwrap();
 }
 
 proptest! {
