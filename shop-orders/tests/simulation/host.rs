@@ -61,6 +61,7 @@ pub(crate) fn start_products(
     let store =
         BadProductStore { inner: store.clone(), line: BadLine { life: life.clone(), world: world.clone() } };
     let config = ProductServiceConfig::default();
-    let service = ProductService::start(Arc::new(store), world.clock(2 + number), config);
+    // Its clock is that of its store, as it is in a process of its own.
+    let service = ProductService::start(Arc::new(store), world.clock(5), config);
     Host { life, service }
 }

@@ -73,7 +73,8 @@ impl Shop {
             purge_interval: Duration::from_millis(500),
             ..ProductServiceConfig::default()
         };
-        let service = ProductService::start(Arc::new(store), self.world.clock(2 + number), config);
+        // Its clock is that of its store, as it is in a process of its own.
+        let service = ProductService::start(Arc::new(store), self.world.clock(5), config);
         let app = shop_products::http::app(service, Default::default());
         let connections = Connections::new(app, &server_config());
         accept(PRODUCTS[number].1, |stream, peer, local| connections.serve(stream, peer, local)).await
