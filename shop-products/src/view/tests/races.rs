@@ -279,7 +279,6 @@ fn nothing_is_promised_that_a_guess_may_lack() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn ends_as_the_store_and_never_says_more_than_it_knows(
         roomy in any::<bool>(),
