@@ -5,8 +5,8 @@ use shop_core::{Page, PageRequest, Timestamp};
 use shop_products::client::RestCatalog;
 use shop_products::{
     CatalogError, HeldKey, HeldReservation, HoldLine, HoldRequest, ProductCatalog, ProductId, ProductRef,
-    Reservation, ReservationState, ReservedLine, SettleAction, SettleOutcome, Settlement, ShortLine,
-    StockCheck,
+    Reservation, ReservationId, ReservationState, ReservedLine, SettleAction, SettleOutcome, Settlement,
+    ShortLine, StockCheck,
 };
 
 use crate::world::Broken;

@@ -13,7 +13,7 @@
 //! SHOP_SIM_SEED=42 cargo test -p shop --test simulation replay -- --nocapture
 //! ```
 //!
-//! `SHOP_SIM_SEEDS` (200) says how many seeds are run, `SHOP_SIM_FIRST` (0) where they begin. What knows the stores, and what
+//! `SHOP_SIM_SEEDS` (40) says how many seeds are run, `SHOP_SIM_FIRST` (0) where they begin. What knows the stores, and what
 //! must hold of them, is shared with the simulation of `shop-orders`, where there is no network, and so many more seeds. Not
 //! in the picture: real databases, and more than one thread.
 #![allow(clippy::unwrap_used)]
@@ -52,7 +52,7 @@ use world::Broken;
 
 #[test]
 fn whatever_goes_wrong_on_the_network_every_order_has_its_stock_once() {
-    all_are_right(200, "cargo test -p shop --test simulation replay -- --nocapture");
+    all_are_right(40, "cargo test -p shop --test simulation replay -- --nocapture");
 }
 
 #[test]
