@@ -103,7 +103,7 @@ async fn listen(
     // A lost connection is to be told, not to be replaced in silence.
     listener.eager_reconnect(false);
     // PostgreSQL tells in the order of the commits: what the feed tells itself comes after all that was committed before.
-    let own = format!("feed_{}", Uuid::new_v4().simple());
+    let own = format!("feed_{}", Uuid::now_v7().simple());
     timeout(PATIENCE, listener.listen_all([channel, &own])).await.map_err(late)?.map_err(failed)?;
     let mut item = Some(PgHeard::Listening);
     let mut asked: Option<Timestamp> = None;
