@@ -310,6 +310,15 @@ async fn a_guess_sees_what_another_instance_has_edited_deleted_or_released() {
         matches!(refused, Err(ProductError::ReservationReleased(ReservationState::Released))),
         "{refused:?}"
     );
+    // A hold that is sent again, of what was released meanwhile.
+    let again = take();
+    shop.service.hold(&again).await.unwrap();
+    other.settle(&[settlement(again.id, SettleAction::Release)], None).await.unwrap();
+    let refused = shop.service.hold(&again).await;
+    assert!(
+        matches!(refused, Err(ProductError::ReservationReleased(ReservationState::Released))),
+        "{refused:?}"
+    );
     // A commit of what was released meanwhile.
     let cart = take();
     shop.service.hold(&cart).await.unwrap();

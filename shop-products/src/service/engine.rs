@@ -64,19 +64,23 @@ impl Engine {
 
     async fn attempt_all(&self, jobs: &[Job]) -> StoreResult<Vec<Result<Outcome, ProductError>>> {
         let footprint = footprint_of(jobs);
+        let mut generation = self.known.generation();
         let mut guess = self.known.take(jobs.iter().map(|job| &job.command), self.clock.now());
         let mut conflicts = 0;
         loop {
-            let guessed = guess.take().and_then(|guess| self.begin_on(guess));
+            let guessed = guess.take().and_then(|guess| self.begin_on(guess, generation));
             let is_guess = guessed.is_some();
             let (mut flight, snapshot) = match guessed {
                 Some(guessed) => guessed,
-                None => (self.view.begin(self.clock.now()), self.store.load(&footprint).await?),
+                None => {
+                    generation = self.known.generation();
+                    (self.view.begin(self.clock.now()), self.store.load(&footprint).await?)
+                }
             };
             let mut ledger = Ledger::new(snapshot);
             let outcomes: Vec<_> = jobs.iter().map(|job| ledger.decide(&job.command)).collect();
-            if is_guess && outcomes.iter().any(Result::is_err) {
-                // Nobody is refused on a guess.
+            if is_guess && outcomes.iter().any(writes_none) {
+                // The commit checks a guess; where nothing is written, nothing does.
                 continue;
             }
             let Decided { changes, mut rows, unedited, expired } = ledger.finish();
@@ -89,7 +93,7 @@ impl Engine {
                 Ok(()) => {
                     // Before any caller has its answer: who has written sees it in the next check.
                     flight.landed(self.clock.now());
-                    self.known.remember(unedited, changes.reservations);
+                    self.known.remember(generation, unedited, changes.reservations);
                     self.count(expired, &outcomes);
                     return Ok(outcomes);
                 }
@@ -112,13 +116,18 @@ impl Engine {
         }
     }
 
-    /// Begins on a guess, unless it may lack what the view promises to have.
-    fn begin_on(&self, guess: Guess) -> Option<(Flight<'_>, Snapshot)> {
+    /// Begins on a guess, unless it may lack what the view promises to have, or all was forgotten since it was taken.
+    fn begin_on(&self, guess: Guess, generation: u64) -> Option<(Flight<'_>, Snapshot)> {
         let flight = self.view.begin_on_guess(guess.since);
         if flight.is_none() {
-            self.known.forget(self.clock.now());
+            self.forget();
         }
-        Some((flight?, guess.snapshot))
+        (self.known.generation() == generation).then_some((flight?, guess.snapshot))
+    }
+
+    /// Forgets what was remembered for guesses.
+    pub(super) fn forget(&self) {
+        self.known.forget(self.clock.now());
     }
 
     /// Commits. An unknown outcome is looked up: done is `Ok`, not done is a conflict, to be decided again.
@@ -157,25 +166,26 @@ impl Engine {
         if let Some(record) = changes.records.first() {
             return Ok(Some(found.records.get(&record.key) == Some(record)));
         }
+        // A row that is as it was before tells more than one that is as it should be: another instance may have written
+        // the same, at the same time.
+        let mut is_there = None;
         for write in &changes.reservations {
             let there = found.reservations.get(&write.reservation.id);
             if there == Some(&write.reservation) {
-                return Ok(Some(true));
-            }
-            if there.map(|reservation| (reservation.state, reservation.updated_at)) == write.expected {
+                is_there = Some(true);
+            } else if there.map(|there| (there.state, there.updated_at)) == write.expected {
                 return Ok(Some(false));
             }
         }
         for edit in &changes.edited {
             let there = found.products.get(&edit.product.id);
             if there == Some(&edit.product) {
-                return Ok(Some(true));
-            }
-            if there.is_some_and(|product| product.version == edit.expected_version) {
+                is_there = Some(true);
+            } else if there.is_some_and(|there| there.version == edit.expected_version) {
                 return Ok(Some(false));
             }
         }
-        Ok(None)
+        Ok(is_there)
     }
 
     fn count(&self, released: usize, outcomes: &[Result<Outcome, ProductError>]) {
@@ -186,6 +196,11 @@ impl Engine {
         holds.fetch_add(held as u64, Ordering::Relaxed);
         expired.fetch_add(released as u64, Ordering::Relaxed);
     }
+}
+
+/// Whether a decision is one that leaves the store as it is: a refusal, or a hold that was there.
+fn writes_none(outcome: &Result<Outcome, ProductError>) -> bool {
+    matches!(outcome, Err(_) | Ok(Outcome::Held(_, false)))
 }
 
 /// Whether a commit that failed so has surely left the store as it was.

@@ -86,6 +86,7 @@ impl<'a> Follower<'a> {
                 Ok(ProductChange::Changed(changed)) => self.patiently(refresh(self.engine, &changed)).await,
                 Ok(ProductChange::Gap) => {
                     self.engine.counters.gap();
+                    self.engine.forget();
                     self.engine.view.empty();
                     self.engine.emptied.notify_one();
                 }

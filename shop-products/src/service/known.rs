@@ -31,6 +31,8 @@ pub(super) struct Known {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Rises whenever all is forgotten since it may be wrong.
+    generation: u64,
     since: Option<(Instant, Timestamp)>,
     /// Without what a hold does not need: descriptions, attributes, tags.
     products: HashMap<ProductId, Product>,
@@ -67,24 +69,43 @@ impl Known {
         is_whole.then_some(Guess { snapshot, since })
     }
 
-    /// Forgets all. What is remembered from now on is loaded after this time.
+    /// Forgets all, and what batches that are at work now would have left. What is remembered from now on is loaded after
+    /// this time.
     pub(super) fn forget(&self, now: Timestamp) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::empty(now);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State { generation: state.generation + 1, ..State::empty(now) };
+    }
+
+    /// To be asked before a batch takes or loads what it decides on.
+    pub(super) fn generation(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).generation
     }
 
     /// The store tells that these products were written; what is remembered may lack it.
     pub(super) fn told(&self, changed: &[ChangedProduct]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for told in changed {
-            if state.products.get(&told.id).is_some_and(|known| Some(known.version) < told.version) {
+            if state
+                .products
+                .get(&told.id)
+                .is_some_and(|known| told.version.is_none_or(|told| known.version < told))
+            {
                 state.products.remove(&told.id);
             }
         }
     }
 
-    /// Keeps what a batch that was written has left.
-    pub(super) fn remember(&self, products: Vec<Product>, reservations: Vec<ReservationWrite>) {
+    /// Keeps what a batch of this generation has left, once it is written.
+    pub(super) fn remember(
+        &self,
+        generation: u64,
+        products: Vec<Product>,
+        reservations: Vec<ReservationWrite>,
+    ) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.generation != generation {
+            return;
+        }
         for mut product in products {
             if state.products.len() >= MAX_PRODUCTS || state.skus.len() >= MAX_PRODUCTS {
                 break;
@@ -135,7 +156,7 @@ impl State {
         match self.since {
             Some((since, at)) if since.elapsed() < MAX_AGE => at,
             _ => {
-                *self = Self::empty(now);
+                *self = Self { generation: self.generation, ..Self::empty(now) };
                 now
             }
         }

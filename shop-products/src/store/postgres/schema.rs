@@ -76,7 +76,8 @@ CREATE INDEX product_records_old ON product_records (at);
 
 -- All of a change set or nothing, in one round trip: a statement is a transaction of its own. Whoever writes a product or
 -- its stock has the row of its stock locked before, and all such rows in the order of their ids; what else is waited for
--- comes later, in an order of its own. So commits never wait for each other in a ring.
+-- comes later, in an order of its own. So commits do not wait for each other in a ring, unless edits give products each
+-- other's SKUs in opposite order: PostgreSQL ends one of them, and it is decided again.
 CREATE FUNCTION shop_products_commit_v1(
     -- A new product expects no version. One whose details stay, as in an adjustment, has no body.
     product_ids uuid[], expected_versions bigint[], product_on_hand bigint[], product_allocated bigint[],
