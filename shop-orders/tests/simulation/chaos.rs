@@ -40,8 +40,7 @@ impl Chaos {
                 .get_or_insert_with(|| start_orders(&self.world, host, &self.orders_store, &self.network));
         } else {
             let mut products = self.network.products.lock().unwrap();
-            products[host - 2]
-                .get_or_insert_with(|| start_products(&self.world, host - 2, &self.products_store));
+            products[host - 2].get_or_insert_with(|| start_products(&self.world, &self.products_store));
         }
     }
 

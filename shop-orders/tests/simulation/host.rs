@@ -52,11 +52,7 @@ pub(crate) fn start_orders(
     Host { life, service }
 }
 
-pub(crate) fn start_products(
-    world: &Arc<World>,
-    number: usize,
-    store: &Arc<dyn ProductStore>,
-) -> Host<ProductService> {
+pub(crate) fn start_products(world: &Arc<World>, store: &Arc<dyn ProductStore>) -> Host<ProductService> {
     let life = Life::default();
     let store =
         BadProductStore { inner: store.clone(), line: BadLine { life: life.clone(), world: world.clone() } };
