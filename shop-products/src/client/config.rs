@@ -152,14 +152,15 @@ impl RestCatalogBuilder {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use shop_products::http::{ProductsHttpConfig, app};
     /// use shop_products::store::memory::MemoryProductStore;
-    /// use shop_products::{ProductCatalog, ProductService};
+    /// use shop_products::{HoldLine, ProductCatalog, ProductRef, ProductService};
     ///
     /// let store = Arc::new(MemoryProductStore::new());
     /// let service = ProductService::start(store, Arc::new(SystemClock), Default::default());
     /// // The whole HTTP API, without a socket.
     /// let products = app(service, ProductsHttpConfig::default());
     /// let catalog = RestCatalog::builder("http://products").transport(products).build()?;
-    /// assert!(catalog.check(&[]).await?.lines.is_empty());
+    /// let mug = HoldLine { product: ProductRef::Sku("MUG-01".parse()?), quantity: 1 };
+    /// assert!(!catalog.check(&[mug]).await?.available);
     /// # Ok(())
     /// # }
     /// # #[cfg(not(feature = "http"))]
