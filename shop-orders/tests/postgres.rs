@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shop_core::postgres::{PgConfig, PgConnection, TestDatabase};
+use shop_core::postgres::watch::{OPEN_TRANSACTIONS, number, waiting};
+use shop_core::postgres::{PgConfig, TestDatabase};
 use shop_core::{Currency, Money, StoreErrorKind, Timestamp};
 use shop_orders::store::postgres::PgOrderStore;
 use shop_orders::store::{ChangeSet, Footprint, OrderQuery};
@@ -13,7 +14,7 @@ use shop_orders::{
     OrderStore, Outcome,
 };
 use shop_products::{ProductId, ReservationId, SettleAction, Settlement};
-use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use sqlx::Executor as _;
 
 fn patient(connections: u32) -> PgConfig {
     PgConfig { connections, acquire_timeout: Duration::from_secs(60), ..PgConfig::default() }
@@ -81,26 +82,6 @@ async fn assert_whole(store: &PgOrderStore) -> u64 {
     let snapshot = store.load(&Footprint { reservations, ..Footprint::default() }).await.expect("load");
     assert_eq!(snapshot.decisions.len() as u64, orders);
     orders
-}
-
-async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
-    let row = connection.fetch_one(sqlx::query(AssertSqlSafe(sql))).await.expect("ask the server");
-    row.get(0)
-}
-
-const OPEN_TRANSACTIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                                 AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'";
-const WAITING: &str = "SELECT coalesce(min(pid), 0)::bigint FROM pg_stat_activity \
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
-/// The session that waits for a lock, once there is one.
-async fn waiting(connection: &mut PgConnection) -> i64 {
-    loop {
-        match number(connection, WAITING).await {
-            0 => tokio::task::yield_now().await,
-            pid => return pid,
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

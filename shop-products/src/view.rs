@@ -159,8 +159,8 @@ impl StockView {
         self.capacity
     }
 
-    /// Checks lines against what the view holds, fresh or not, and appends one answer a line to `out`, in order. Lines of one product
-    /// are judged together: each of them is short if their sum is.
+    /// Checks lines against what the view holds, fresh or not, and appends one answer a line to `out`, in order. Lines of
+    /// one product are judged together: each of them is short if their sum is.
     ///
     /// Takes time in proportion to the number of lines, whatever the number of products, and allocates only if `out` has
     /// to grow.
@@ -316,12 +316,14 @@ impl StockView {
         self.told.store(LOST, Ordering::Release);
     }
 
-    /// All that was committed before `at` was told, and is in what the view holds.
-    pub(crate) fn complete(&self, at: Timestamp) {
+    /// All that was committed before `at` was told, and is in what the view holds. Returns as of when that is so with this
+    /// service's own writes, of which some may not have been told yet.
+    pub(crate) fn complete(&self, at: Timestamp) -> Timestamp {
         let mut shelves = self.write();
         let as_of = shelves.flights.complete(at);
         // While no write can begin on less.
         self.told.store(as_of.as_millis(), Ordering::Release);
+        as_of
     }
 
     /// Whether there is no room but by dropping rows.

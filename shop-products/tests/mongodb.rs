@@ -14,8 +14,8 @@ use mongodb::bson::{Document, doc};
 use shop_core::{StoreErrorKind, StoreResult, SystemClock};
 use shop_products::store::mongodb::{MongoConfig, MongoProductStore};
 use shop_products::store::{ChangeSet, Footprint, ProductChange, ProductChanges, ProductEdit, StockChange};
-use shop_products::testing::{line, new_product, product, request};
-use shop_products::{Product, ProductError, ProductId, ProductService, ProductStore};
+use shop_products::testing::{a_thousand_buyers_want_one_unit, line, product, request};
+use shop_products::{Product, ProductId, ProductService, ProductStore};
 
 #[path = "mongodb/database.rs"]
 mod database;
@@ -233,22 +233,7 @@ async fn a_thousand_buyers_of_one_unit_by_two_instances() {
     let [one, two] = services;
     let services = [one.await, two.await]
         .map(|store| ProductService::start(Arc::new(store), Arc::new(SystemClock), Default::default()));
-    let id = services[0].create(new_product("one", 1), None).await.unwrap().fresh().unwrap().id;
-    let buyers: Vec<_> = (0..1_000)
-        .map(|n| {
-            let service = services[n % 2].clone();
-            tokio::spawn(async move { service.hold(&request(vec![line(id, 1)])).await })
-        })
-        .collect();
-    let (mut held, mut refused) = (0, 0);
-    for buyer in buyers {
-        match buyer.await.unwrap() {
-            Ok(_) => held += 1,
-            Err(ProductError::InsufficientStock(_)) => refused += 1,
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-    assert_eq!((held, refused), (1, 999));
+    a_thousand_buyers_want_one_unit(&services).await;
 }
 
 /// Waits until all of these products were told of, with a version as high as it must be.

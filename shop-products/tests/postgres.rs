@@ -8,16 +8,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shop_core::postgres::watch::{OPEN_TRANSACTIONS, WAITING, number, waiting};
 use shop_core::postgres::{PgConfig, PgConnection, TestDatabase};
 use shop_core::{StoreErrorKind, SystemClock};
 use shop_products::store::postgres::PgProductStore;
 use shop_products::store::{ChangeSet, Footprint, ProductChange, ProductChanges, ProductEdit, StockChange};
-use shop_products::testing::{line, new_product, product, request};
+use shop_products::testing::{a_thousand_buyers_want_one_unit, new_product, product};
 use shop_products::{
-    Adjustment, AdjustmentId, NewAdjustment, Product, ProductError, ProductId, ProductRef, ProductService,
-    ProductStore, Stock,
+    Adjustment, AdjustmentId, NewAdjustment, Product, ProductId, ProductRef, ProductService, ProductStore,
+    Stock,
 };
-use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{AssertSqlSafe, Executor as _};
 
 fn patient(connections: u32) -> PgConfig {
     PgConfig { connections, acquire_timeout: Duration::from_secs(60), ..PgConfig::default() }
@@ -65,10 +66,6 @@ async fn allocated(store: &dyn ProductStore, id: ProductId) -> i64 {
     by_id(store, id).await.unwrap().stock.allocated
 }
 
-async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
-    connection.fetch_one(sqlx::query(AssertSqlSafe(sql))).await.unwrap().get(0)
-}
-
 async fn run(connection: &mut PgConnection, sql: &'static str) {
     connection.execute(sqlx::raw_sql(sql)).await.unwrap();
 }
@@ -81,21 +78,6 @@ async fn assert_whole(database: &TestDatabase, of: ProductId) -> i64 {
     let units = format!("SELECT allocated FROM product_stock WHERE id = '{of}'");
     assert_eq!(number(&mut connection, &units).await, noted, "each commit is there whole or not at all");
     noted
-}
-
-const OPEN_TRANSACTIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                                 AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'";
-const WAITING: &str = "SELECT coalesce(min(pid), 0)::bigint FROM pg_stat_activity \
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-
-/// The session that waits for a lock, once there is one.
-async fn waiting(connection: &mut PgConnection) -> i64 {
-    loop {
-        match number(connection, WAITING).await {
-            0 => tokio::task::yield_now().await,
-            pid => return pid,
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -289,22 +271,7 @@ async fn the_database_refuses_stock_that_is_not_sound() {
 async fn a_thousand_buyers_of_one_unit_by_two_instances() {
     let database = TestDatabase::create().await;
     let services = [service(open(&database, patient(4)).await), service(open(&database, patient(4)).await)];
-    let id = services[0].create(new_product("one", 1), None).await.unwrap().fresh().unwrap().id;
-    let buyers: Vec<_> = (0..1_000)
-        .map(|n| {
-            let service = services[n % 2].clone();
-            tokio::spawn(async move { service.hold(&request(vec![line(id, 1)])).await })
-        })
-        .collect();
-    let (mut held, mut refused) = (0, 0);
-    for buyer in buyers {
-        match buyer.await.unwrap() {
-            Ok(_) => held += 1,
-            Err(ProductError::InsufficientStock(_)) => refused += 1,
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-    assert_eq!((held, refused), (1, 999));
+    a_thousand_buyers_want_one_unit(&services).await;
 }
 
 /// Each of 64 tasks writes all five in an order of its own: straight to the store, so that no combiner puts them in line.

@@ -1,10 +1,10 @@
 //! What the PostgreSQL stores share: a pool that cannot be poisoned, schema changes, the server's durability, and errors by
 //! SQLSTATE.
 //!
-//! A future of the driver that is dropped half-way can leave an open transaction in a pool (sqlx #4385, #4393). Here all database work runs in tasks of its own, to its end, whether the caller waits or not; and a connection goes back to
-//! the pool only if it is known to be sound. A [`PgDb::execute`] is one statement, so one transaction and one round trip:
-//! what needs several statements is best a function in the database, which says [`UNMET`] where an expectation does not
-//! hold.
+//! A future of the driver that is dropped half-way can leave an open transaction in a pool (sqlx #4385, #4393). Here all
+//! database work runs in tasks of its own, to its end, whether the caller waits or not; and a connection goes back to the
+//! pool only if it is known to be sound. A [`PgDb::execute`] is one statement, so one transaction and one round trip: what
+//! needs several statements is best a function in the database, which says [`UNMET`] where an expectation does not hold.
 
 mod config;
 mod db;
@@ -29,4 +29,4 @@ pub use feed::{PgFeed, PgHeard};
 pub use query::Query;
 pub use sqlx::postgres::{PgConnection, PgRow};
 #[cfg(any(test, feature = "testing"))]
-pub use test_database::{TEST_POSTGRES_URL, TestDatabase};
+pub use test_database::{TEST_POSTGRES_URL, TestDatabase, watch};

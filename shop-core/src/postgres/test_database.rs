@@ -92,3 +92,37 @@ impl Drop for TestDatabase {
         }
     }
 }
+
+/// What tests ask a server about the sessions of a database.
+pub mod watch {
+    use sqlx::postgres::PgConnection;
+    use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+
+    /// How many other sessions have a transaction open and do nothing.
+    pub const OPEN_TRANSACTIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                                         AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'";
+    /// A session that waits for a lock; 0 if there is none.
+    pub const WAITING: &str = "SELECT coalesce(min(pid), 0)::bigint FROM pg_stat_activity \
+                               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+    /// The one number that a query of trusted SQL gives.
+    ///
+    /// # Panics
+    /// If it gives none.
+    pub async fn number(connection: &mut PgConnection, sql: &str) -> i64 {
+        connection.fetch_one(sqlx::query(AssertSqlSafe(sql))).await.expect("ask the server").get(0)
+    }
+
+    /// The session that waits for a lock, once there is one.
+    ///
+    /// # Panics
+    /// If the server does not answer.
+    pub async fn waiting(connection: &mut PgConnection) -> i64 {
+        loop {
+            match number(connection, WAITING).await {
+                0 => tokio::task::yield_now().await,
+                pid => return pid,
+            }
+        }
+    }
+}

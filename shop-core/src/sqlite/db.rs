@@ -107,7 +107,8 @@ impl SqliteDb {
     ///
     /// # Errors
     /// [`StoreErrorKind::Conflict`] if an expectation or a constraint does not hold, [`StoreErrorKind::Unavailable`] if the
-    /// database cannot be written, or its file is not where it was; then, and with `Full`, nothing is written. [`StoreErrorKind::Unknown`] if the disk failed or the runtime shut down meanwhile.
+    /// database cannot be written, or its file is not where it was; then, and with `Full`, nothing is written.
+    /// [`StoreErrorKind::Unknown`] if the disk failed or the runtime shut down meanwhile.
     ///
     /// # Cancel safety
     /// Once polled it runs to its end, whether the caller waits or not.

@@ -65,7 +65,7 @@ impl Engine {
     async fn attempt_all(&self, jobs: &[Job]) -> StoreResult<Vec<Result<Outcome, ProductError>>> {
         let footprint = footprint_of(jobs);
         let mut generation = self.known.generation();
-        let mut guess = self.known.take(jobs.iter().map(|job| &job.command), self.clock.now());
+        let mut guess = self.known.take(&footprint, jobs.iter().map(|job| &job.command), self.clock.now());
         let mut conflicts = 0;
         loop {
             let guessed = guess.take().and_then(|guess| self.begin_on(guess, generation));

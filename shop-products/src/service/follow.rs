@@ -91,7 +91,8 @@ impl<'a> Follower<'a> {
                     self.engine.emptied.notify_one();
                 }
                 Ok(ProductChange::Current(at)) => {
-                    self.engine.view.complete(at);
+                    let as_of = self.engine.view.complete(at);
+                    self.engine.known.complete(as_of);
                     self.until = Instant::now() + StockView::FRESH;
                     if std::mem::take(&mut self.losses) > 0 {
                         tracing::info!("the store tells of changes of products again");

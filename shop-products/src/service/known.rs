@@ -16,14 +16,15 @@ use crate::{Product, ProductId, Reservation, ReservationId, ReservationState, Se
 const MAX_PRODUCTS: usize = 16_384;
 /// The most reservations that are remembered, from their hold until they are committed.
 const MAX_RESERVATIONS: usize = 4_096;
-/// All is forgotten after so long, so that the writes of other instances are seen where the store does not tell of them.
+/// All is forgotten after so long in which the store has not told that nothing is missed: so the writes of other instances
+/// are seen where it does not tell of them.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// Products and reservations as the last batches left them.
 ///
 /// A guess, and safe to be wrong: the commit expects each product's details to be as they were, each new reservation not to
 /// be there, each other one in its state, and enough stock after the difference, all in the store's own atomic step. What
-/// fails so, and what would be refused, is decided again on what the store has.
+/// fails so, and what would write nothing, as a refusal, is decided again on what the store has.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     state: Mutex<State>,
@@ -38,24 +39,26 @@ struct State {
     products: HashMap<ProductId, Product>,
     skus: HashMap<Sku, ProductId>,
     reservations: HashMap<ReservationId, Reservation>,
+    /// The versions that the store has told of since the batch at work was begun.
+    told: HashMap<ProductId, u64>,
 }
 
 impl Known {
-    /// What the store holds for a batch, if that can be guessed: one that only takes stock of remembered products and
+    /// What the store holds for a batch of this footprint, if that can be guessed: one that only takes stock of remembered products and
     /// commits remembered reservations.
     ///
     /// What the batch touches is forgotten until [`remember`](Self::remember): a batch that fails leaves no guess behind.
     pub(super) fn take<'a>(
         &self,
-        commands: impl Iterator<Item = &'a Command> + Clone,
+        footprint: &Footprint,
+        mut commands: impl Iterator<Item = &'a Command>,
         now: Timestamp,
     ) -> Option<Guess> {
-        let mut footprint = Footprint::default();
-        commands.clone().for_each(|command| command.add_to(&mut footprint));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let since = state.age(now);
-        let known = state.take(&footprint);
-        let guess = commands.clone().all(|command| match command {
+        state.told.clear();
+        let known = state.take(footprint);
+        let guess = commands.all(|command| match command {
             Command::Hold { .. } => true,
             Command::Settle { settlements, keyed: None } => settlements.iter().all(|settlement| {
                 settlement.action == SettleAction::Commit
@@ -81,17 +84,29 @@ impl Known {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).generation
     }
 
-    /// The store tells that these products were written; what is remembered may lack it.
+    /// The store tells that these products were written; what is remembered, or the batch at work will leave, may lack it.
     pub(super) fn told(&self, changed: &[ChangedProduct]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.told.len() + changed.len() > MAX_PRODUCTS {
+            state.told.clear();
+            state.generation += 1;
+        }
         for told in changed {
-            if state
-                .products
-                .get(&told.id)
-                .is_some_and(|known| told.version.is_none_or(|told| known.version < told))
-            {
+            let version = told.version.unwrap_or(u64::MAX);
+            if state.products.get(&told.id).is_some_and(|known| known.version < version) {
                 state.products.remove(&told.id);
             }
+            let newest = state.told.entry(told.id).or_default();
+            *newest = version.max(*newest);
+        }
+    }
+
+    /// All that was committed before this time was told, and is in what is remembered: it is as good as if it was loaded
+    /// then.
+    pub(super) fn complete(&self, as_of: Timestamp) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.since.is_some_and(|(_, since)| since < as_of) {
+            state.since = Some((Instant::now(), as_of));
         }
     }
 
@@ -110,7 +125,8 @@ impl Known {
             if state.products.len() >= MAX_PRODUCTS || state.skus.len() >= MAX_PRODUCTS {
                 break;
             }
-            if product.deleted_at.is_some() {
+            let is_told = state.told.get(&product.id).is_some_and(|told| product.version < *told);
+            if product.deleted_at.is_some() || is_told {
                 continue;
             }
             product.details.description = String::new();

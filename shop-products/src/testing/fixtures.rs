@@ -4,8 +4,9 @@ use shop_core::{Currency, Money, SystemClock, Timestamp};
 
 use crate::store::{ChangeSet, Footprint, Snapshot};
 use crate::{
-    HoldLine, HoldRequest, NewProduct, Product, ProductDetails, ProductId, ProductRef, ProductService,
-    ProductServiceConfig, ProductStatus, ProductStore, ReservationId, SettleAction, Settlement, Stock,
+    HoldLine, HoldRequest, NewProduct, Product, ProductDetails, ProductError, ProductId, ProductRef,
+    ProductService, ProductServiceConfig, ProductStatus, ProductStore, ReservationId, SettleAction,
+    Settlement, Stock,
 };
 
 /// Details of an active product: its SKU, and all else ordinary.
@@ -85,4 +86,27 @@ pub(super) async fn by_id(store: &dyn ProductStore, id: ProductId) -> Option<Pro
 
 pub(super) async fn load(store: &dyn ProductStore, footprint: Footprint) -> Snapshot {
     store.load(&footprint).await.unwrap()
+}
+
+/// A thousand buyers want the only unit of a product, by turns from each of these instances of one store. One gets it.
+///
+/// # Panics
+/// If not.
+pub async fn a_thousand_buyers_want_one_unit(services: &[ProductService]) {
+    let id = services[0].create(new_product("one", 1), None).await.unwrap().fresh().unwrap().id;
+    let buyers: Vec<_> = (0..1_000)
+        .map(|n| {
+            let service = services[n % services.len()].clone();
+            tokio::spawn(async move { service.hold(&request(vec![line(id, 1)])).await })
+        })
+        .collect();
+    let (mut held, mut refused) = (0, 0);
+    for buyer in buyers {
+        match buyer.await.unwrap() {
+            Ok(_) => held += 1,
+            Err(ProductError::InsufficientStock(_)) => refused += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((held, refused), (1, 999));
 }

@@ -41,5 +41,7 @@ mod fixtures;
 mod store_suite;
 
 pub use catalog_suite::{CatalogUnderTest, ProductCatalogFactory, catalog_checks};
-pub use fixtures::{details, line, new_product, product, request, settlement};
+pub use fixtures::{
+    a_thousand_buyers_want_one_unit, details, line, new_product, product, request, settlement,
+};
 pub use store_suite::ProductStoreFactory;

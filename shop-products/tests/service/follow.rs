@@ -26,7 +26,9 @@ async fn two() -> Two {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
     let mut store = Scripted::new(clock.clone());
     let tell = store.telling();
-    let start = |store| ProductService::start(store, clock.clone(), ProductServiceConfig::default());
+    // Upkeep reads as well, which is not what is counted here.
+    let config = ProductServiceConfig { expiry_interval: Duration::from_secs(3_600), ..Default::default() };
+    let start = |store| ProductService::start(store, clock.clone(), config.clone());
     let other = start(Arc::new(store.inner.clone()));
     let product = other.create(new_product("a", 100), None).await.unwrap().fresh().unwrap().id;
     let mine = start(Arc::new(store.clone()));
@@ -170,6 +172,47 @@ async fn after_a_gap_nothing_is_left_of_what_was_before() {
     until(|| two.mine.view().len() == 1).await;
     assert_eq!(two.check_from_memory().await, 99);
     assert_eq!(two.mine.figures().view_gaps, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_stays_known_while_nothing_is_missed() {
+    let two = two().await;
+    two.follow().await;
+    two.sell(&two.mine).await;
+    two.changed(Some(2));
+    let loads = two.store.loads.load(Ordering::Relaxed);
+    for version in 3..8 {
+        two.current().await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        two.sell(&two.mine).await;
+        two.changed(Some(version));
+    }
+    assert_eq!(two.store.loads.load(Ordering::Relaxed), loads, "all of them guesses");
+    // But not what somebody else has written.
+    two.sell(&two.other).await;
+    two.changed(Some(8));
+    two.current().await;
+    let loads = two.store.loads.load(Ordering::Relaxed);
+    two.sell(&two.mine).await;
+    assert_eq!(two.store.loads.load(Ordering::Relaxed), loads + 1);
+    assert_eq!(two.check_from_memory().await, 100 - 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_gap_nothing_is_guessed() {
+    let two = two().await;
+    two.follow().await;
+    two.sell(&two.mine).await;
+    let loads = two.store.loads.load(Ordering::Relaxed);
+    two.sell(&two.mine).await;
+    assert_eq!(two.store.loads.load(Ordering::Relaxed), loads, "a guess");
+    two.sell(&two.other).await;
+    two.tell(ProductChange::Gap);
+    until(|| two.mine.view().is_empty()).await;
+    two.sell(&two.mine).await;
+    two.current().await;
+    until(|| two.mine.view().len() == 1).await;
+    assert_eq!(two.check_from_memory().await, 96, "nobody told of the sale but by the gap");
 }
 
 #[tokio::test(start_paused = true)]

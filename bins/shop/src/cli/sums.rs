@@ -106,7 +106,7 @@ impl Sums {
     pub(super) fn summary(&self) {
         for product in &self.differences {
             println!(
-                "{}: {} on hand, {} allocated, but its reservations add up to {}: adjust by hand",
+                "{}: {} on hand, {} allocated, but its reservations add up to {}: the stores must be looked into",
                 word(&product["sku"]),
                 product["on_hand"],
                 product["allocated"],
