@@ -75,7 +75,7 @@ impl ProductService {
     pub fn start(store: Arc<dyn ProductStore>, clock: Arc<dyn Clock>, config: ProductServiceConfig) -> Self {
         let changes = store.changes();
         let view = StockView::new(config.view_capacity, changes.is_some());
-        let engine = Arc::new(Engine::new(store, view, clock.clone(), config.max_conflicts));
+        let engine = Arc::new(Engine::new(store, view, clock.clone(), config.race_time));
         let combiner = Combiner::spawn(config.combiner, {
             let engine = engine.clone();
             move |jobs| engine.clone().run(jobs)

@@ -17,6 +17,7 @@ use shop_products::{
     ProductServiceConfig, ReservationState, SettleAction,
 };
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 #[path = "service/follow.rs"]
 mod follow;
@@ -57,13 +58,16 @@ fn kind_of<T: std::fmt::Debug>(outcome: Result<T, ProductError>) -> StoreErrorKi
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_decided_again_but_not_for_ever() {
-    let shop = shop(ProductServiceConfig { max_conflicts: 3, ..Default::default() }).await;
+    let shop =
+        shop(ProductServiceConfig { race_time: Duration::from_millis(10), ..Default::default() }).await;
     shop.store.then([Next::Fail(StoreErrorKind::Conflict); 3]);
     shop.service.hold(&request(vec![line(shop.product, 1)])).await.unwrap();
     assert_eq!(shop.service.figures().conflicts, 3);
-    shop.store.then([Next::Fail(StoreErrorKind::Conflict); 4]);
+    shop.store.then([Next::Fail(StoreErrorKind::Conflict); 1_000]);
+    let began = Instant::now();
     let outcome = shop.service.hold(&request(vec![line(shop.product, 1)])).await;
     assert_eq!(kind_of(outcome), StoreErrorKind::Conflict);
+    assert!(began.elapsed() <= Duration::from_millis(10 + 16), "{:?}", began.elapsed());
     assert_eq!((allocated(&shop).await, shop.service.figures().failures), (1, 1));
 }
 

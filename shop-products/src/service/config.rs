@@ -11,8 +11,9 @@ pub struct ProductServiceConfig {
     pub view_capacity: usize,
     /// How long a write waits for room in the queue before it is refused as unavailable.
     pub queue_wait: Duration,
-    /// How often a batch that lost a race with another instance is decided again.
-    pub max_conflicts: u32,
+    /// For how long a batch that lost a race with another instance is decided again. Longer than it takes until what a dead
+    /// instance has left no longer stands in the way, which on MongoDB is its store's `abandoned_after`.
+    pub race_time: Duration,
     /// How long idempotency records, and reservations that ended, are kept.
     pub idempotency_ttl: Duration,
     /// How often held reservations are looked through for such that have expired.
@@ -27,7 +28,7 @@ impl Default for ProductServiceConfig {
             combiner: CombinerConfig::default(),
             view_capacity: 200_000,
             queue_wait: Duration::from_secs(5),
-            max_conflicts: 12,
+            race_time: Duration::from_secs(5),
             idempotency_ttl: Duration::from_secs(24 * 3_600),
             expiry_interval: Duration::from_secs(1),
             purge_interval: Duration::from_secs(3_600),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use shop_core::idempotency::InFlightGuard;
 use shop_core::{Clock, StoreError, StoreErrorKind, StoreResult};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
 
 use super::ProductFigures;
 use super::known::{Guess, Known};
@@ -31,7 +32,7 @@ pub(super) struct Engine {
     pub(super) counters: Counters,
     pub(super) known: Known,
     clock: Arc<dyn Clock>,
-    max_conflicts: u32,
+    race_time: Duration,
 }
 
 /// Expired reservations that a batch releases besides what it is there for, and that one made for it releases.
@@ -43,10 +44,10 @@ impl Engine {
         store: Arc<dyn ProductStore>,
         view: StockView,
         clock: Arc<dyn Clock>,
-        max_conflicts: u32,
+        race_time: Duration,
     ) -> Self {
         let (emptied, counters, known) = (Notify::new(), Counters::default(), Known::default());
-        Self { store, view, emptied, counters, known, clock, max_conflicts }
+        Self { store, view, emptied, counters, known, clock, race_time }
     }
 
     /// Runs a batch; one outcome a job, in order.
@@ -66,7 +67,7 @@ impl Engine {
         let footprint = footprint_of(jobs);
         let mut generation = self.known.generation();
         let mut guess = self.known.take(&footprint, jobs.iter().map(|job| &job.command), self.clock.now());
-        let mut conflicts = 0;
+        let (mut conflicts, mut race_ends) = (0, None);
         loop {
             let guessed = guess.take().and_then(|guess| self.begin_on(guess, generation));
             let is_guess = guessed.is_some();
@@ -104,15 +105,18 @@ impl Engine {
             } else {
                 drop(flight);
             }
-            let may_be_run_again = is_guess || conflicts < self.max_conflicts;
-            if error.kind() != StoreErrorKind::Conflict || !may_be_run_again {
+            if error.kind() != StoreErrorKind::Conflict {
+                return Err(error);
+            }
+            self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+            if is_guess {
+                continue;
+            }
+            if *race_ends.get_or_insert_with(|| Instant::now() + self.race_time) <= Instant::now() {
                 return Err(error);
             }
             conflicts += 1;
-            self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
-            if !is_guess {
-                tokio::time::sleep(backoff(conflicts)).await;
-            }
+            tokio::time::sleep(backoff(conflicts)).await;
         }
     }
 
