@@ -119,7 +119,10 @@ pub fn sku(number: u64) -> Sku {
 }
 
 /// Makes products 0 to `skus`, and says which ids they have.
-async fn fill(products: &ProductService, skus: u64) -> Vec<ProductId> {
+///
+/// # Panics
+/// If one cannot be made.
+pub async fn fill(products: &ProductService, skus: u64) -> Vec<ProductId> {
     const AT_ONCE: usize = 10_000;
     let mut ids = Vec::with_capacity(skus as usize);
     let mut rows = (0..skus).map(|number| ImportRow {

@@ -84,15 +84,15 @@ enum Victim {
     Gateway,
 }
 
-const VICTIMS: [Victim; 7] = [
-    Victim::Postgres,
-    Victim::Mongodb,
-    Victim::Products(0),
-    Victim::Products(1),
-    Victim::Orders(0),
-    Victim::Orders(1),
-    Victim::Gateway,
-];
+impl Victim {
+    /// Of each kind as often.
+    fn draw(rng: &mut fastrand::Rng) -> Self {
+        let instance = rng.usize(0..2);
+        let kinds =
+            [Self::Postgres, Self::Mongodb, Self::Products(instance), Self::Orders(instance), Self::Gateway];
+        kinds[rng.usize(0..kinds.len())]
+    }
+}
 
 /// All that runs. What is asked comes before what it asks: they are ended in this order.
 struct World {
@@ -181,9 +181,10 @@ impl World {
 async fn harm(world: &mut World, rng: &mut fastrand::Rng, done: &mut BTreeMap<String, u32>) -> String {
     let since = Instant::now();
     let many = if rng.u32(0..4) == 0 { 2 } else { 1 };
-    let mut victims = rng.choose_multiple(VICTIMS, many);
+    let mut victims: Vec<_> = std::iter::repeat_with(|| Victim::draw(rng)).take(many).collect();
     victims.sort();
-    let killed: Vec<_> = victims.iter().map(|_| rng.bool()).collect();
+    victims.dedup();
+    let killed: Vec<_> = victims.iter().map(|_| rng.u32(0..4) > 0).collect();
     for (victim, killed) in victims.iter().zip(&killed) {
         let kind = format!("{victim:?}").split('(').next().unwrap().to_lowercase();
         *done.entry(format!("{} {kind}", if *killed { "kill" } else { "stop" })).or_default() += 1;

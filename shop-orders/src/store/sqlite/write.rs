@@ -19,25 +19,25 @@ CREATE TEMP VIEW order_commit AS SELECT
     NULL AS events, NULL AS records, NULL AS settlements;
 CREATE TEMP TRIGGER order_commit_all INSTEAD OF INSERT ON order_commit BEGIN
     INSERT INTO order_decisions (reservation_id, key, attempt, order_id, at)
-        SELECT unhex(value->>0), value->>1, value->>2, unhex(value->>3), value->>4 FROM json_each(NEW.decisions);
+        SELECT unhex(value->>0), value->>1, value->>2, unhex(value->>3), value->>4 FROM jsonb_each(NEW.decisions);
     INSERT INTO orders (number, id, version, status, placed_at, customer_id, reference, deleted, body)
         SELECT value->>0, unhex(value->>1), value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8
-        FROM json_each(NEW.created);
+        FROM jsonb_each(NEW.created);
     -- The last event of each of these orders gets the body that it shared with the order until now.
     UPDATE order_events SET body = (SELECT body FROM orders WHERE orders.id = order_id)
-        WHERE order_id IN (SELECT unhex(value) FROM json_each(NEW.kept)) AND body IS NULL;
+        WHERE order_id IN (SELECT unhex(value) FROM jsonb_each(NEW.kept)) AND body IS NULL;
     UPDATE orders SET version = value->>3, status = value->>4, customer_id = value->>5, reference = value->>6,
         deleted = value->>7, body = value->>8
-        FROM json_each(NEW.replaced)
+        FROM jsonb_each(NEW.replaced)
         WHERE orders.number = value->>0 AND orders.id = unhex(value->>1) AND orders.version = value->>2;
     SELECT RAISE(ABORT, 'an order has another version') WHERE changes() <> NEW.replacements;
     INSERT INTO order_events (order_id, kind, at, body)
-        SELECT unhex(value->>0), value->>1, value->>2, value->>3 FROM json_each(NEW.events);
+        SELECT unhex(value->>0), value->>1, value->>2, value->>3 FROM jsonb_each(NEW.events);
     INSERT INTO order_records (key, fingerprint, status, location, etag, body, at)
         SELECT value->>0, unhex(value->>1), value->>2, value->>3, value->>4, value->>5, value->>6
-        FROM json_each(NEW.records);
+        FROM jsonb_each(NEW.records);
     INSERT INTO order_settlements (reservation_id, action, at)
-        SELECT unhex(value->>0), value->>1, value->>2 FROM json_each(NEW.settlements);
+        SELECT unhex(value->>0), value->>1, value->>2 FROM jsonb_each(NEW.settlements);
 END;
 ";
 
