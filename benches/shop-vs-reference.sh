@@ -12,9 +12,8 @@ reference=$(realpath "${1:?the folder of the reference stack}"); seconds=${2:-10
 : "${SHOP_TEST_POSTGRES_URL:?run cargo xtask servers}" "${SHOP_TEST_MONGODB_URL:?}" "${NODE_LOGSTASH:?}"
 cd "$(dirname "$0")/.."
 connections=${CONNECTIONS:-32} target=${CARGO_TARGET_DIR:-target}/release
-cargo build --quiet --release -p shop-orders-server --features postgres
-cargo build --quiet --release -p shop-products-server --features mongodb
-cargo build --quiet --release -p shop-gateway-server
+cargo build --quiet --release -p shop-orders-server -p shop-products-server -p shop-gateway-server \
+    --features shop-orders-server/full,shop-products-server/full
 work=$(mktemp -d) own=() peers=()
 base=$((20000 + RANDOM % 5000 * 2))
 stop() {
@@ -59,8 +58,8 @@ start gateway --listen "${ours#http://}" --config "$work/gateway.toml"
 
 for n in $(seq 1000); do printf '{"sku":"p%d","name":"Product %d","price":{"amount":"19.99","currency":"EUR"},"on_hand":1000000000}\n' "$n" "$n"; done |
     curl -sf -o /dev/null --data-binary @- -H 'Content-Type: application/x-ndjson' "$products/v1/products/import"
-for n in $(seq 1000); do printf 'url = "%s/products"\njson = "{\\"id\\":\\"p%d\\",\\"name\\":\\"Product\\",\\"price\\":1,\\"stock\\":1000000000}"\noutput = /dev/null\n' "$peer" "$n"; done |
-    curl -sf -K -
+seq 1000 | xargs -P 4 -I N curl -sf -o /dev/null -H 'Content-Type: application/json' \
+    -d '{"id":"pN","name":"Product N","price":19.99,"stock":1000000000}' "$peer/products"
 
 measure() { # FLAVOR URL KIND PRODUCTS LINES
     sleep 2

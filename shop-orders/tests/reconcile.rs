@@ -130,7 +130,7 @@ impl Shop {
         let copy = Arc::new(MemoryProductStore::with_clock(self.clock.clone()));
         let created = self.products_store.products(&ProductQuery::default(), &all()).await.unwrap();
         let found = self.products_store.reservations(&ReservationQuery::default(), &all()).await.unwrap();
-        let write = |reservation| ReservationWrite { reservation, expected: None };
+        let write = |reservation| ReservationWrite { reservation, expected: None, keeps_lines: false };
         let reservations = found.into_iter().map(write).collect();
         let changes = shop_products::store::ChangeSet { created, reservations, ..Default::default() };
         copy.commit(&changes).await.unwrap();

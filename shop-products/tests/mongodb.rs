@@ -29,6 +29,8 @@ use failing::{Failing, one_at_a_time};
 mod abandoned;
 #[path = "mongodb/mongod.rs"]
 mod mongod;
+#[path = "mongodb/plans.rs"]
+mod plans;
 #[path = "mongodb/stepdown.rs"]
 mod stepdown;
 use mongod::Mongod;
@@ -130,6 +132,43 @@ async fn several_instances_may_open_a_new_database_at_once() {
     let (one, twin) = (product("one", 1, 0), product("one", 1, 0));
     stores[0].commit(&made(&one)).await.unwrap();
     assert_eq!(kind(stores[5].commit(&made(&twin)).await), StoreErrorKind::Conflict, "the index is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_a_newer_version_is_refused() {
+    let database = Database::fresh();
+    drop(database.open(Duration::ZERO).await);
+    let client = Client::with_uri_str(&database.url).await.unwrap();
+    let schema = client.database(&database.name).collection::<Document>("schema");
+    assert_eq!(schema.find_one(doc! {}).await.unwrap(), Some(doc! { "_id": "products", "version": 1 }));
+    // As it was before there were versions: made again, which changes nothing.
+    schema.delete_one(doc! {}).await.unwrap();
+    drop(database.open(Duration::ZERO).await);
+    schema.update_one(doc! {}, doc! { "$inc": { "version": 1 } }).await.unwrap();
+    let config = MongoConfig { database: database.name.clone(), ..MongoConfig::default() };
+    let clock = Arc::new(SystemClock);
+    let refused = MongoProductStore::connect_with(&database.url, config, clock).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Corrupt);
+    assert!(refused.chain().contains("newer version"), "{}", refused.chain());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_has_lost_what_it_refuses_gets_it_back() {
+    let database = Database::fresh();
+    drop(database.open(Duration::ZERO).await);
+    let db = Client::with_uri_str(&database.url).await.unwrap().database(&database.name);
+    // As a backup leaves it that was restored without its options.
+    for change in [doc! { "validator": {} }, doc! { "validationAction": "warn" }] {
+        let mut command = doc! { "collMod": "products" };
+        command.extend(change);
+        db.run_command(command).await.unwrap();
+        let store = database.open(Duration::ZERO).await;
+        let one = product("one", 5, 0);
+        store.commit(&made(&one)).await.unwrap();
+        assert_eq!(kind(store.commit(&moved(one.id, 6)).await), StoreErrorKind::Conflict);
+        assert_eq!(kind(store.commit(&moved(one.id, -1)).await), StoreErrorKind::Conflict);
+        db.collection::<Document>("products").delete_many(doc! {}).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

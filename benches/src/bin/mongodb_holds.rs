@@ -70,8 +70,7 @@ fn chosen(products: usize, lines: usize) -> impl Iterator<Item = usize> {
 
 async fn fresh(url: &str, name: &str) -> Database {
     let mut options = ClientOptions::parse(url).await.expect("a URL of MongoDB");
-    options.write_concern =
-        Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+    options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
     let database = Client::with_options(options).expect("a client").database(name);
     database.drop().await.expect("the database is made anew");
     database
@@ -85,7 +84,8 @@ struct Ours {
 impl Ours {
     async fn open(url: &str, products: usize) -> Self {
         fresh(url, "bench_shop").await;
-        let store = MongoProductStore::connect(&url.replace("/?", "/bench_shop?")).await.expect("opens the store");
+        let store =
+            MongoProductStore::connect(&url.replace("/?", "/bench_shop?")).await.expect("opens the store");
         let service = ProductService::start(Arc::new(store), Arc::new(SystemClock), Default::default());
         let ids = fill(&service, products as u64).await;
         Self { service, ids: ids.into() }
@@ -131,7 +131,8 @@ struct Driver {
 impl Driver {
     async fn open(url: &str, products: usize) -> Self {
         let database = fresh(url, "bench_driver").await;
-        let all = (0..products as i64).map(|n| doc! { "_id": n, "on_hand": 1_000_000_000_i64, "allocated": 0_i64 });
+        let all =
+            (0..products as i64).map(|n| doc! { "_id": n, "on_hand": 1_000_000_000_i64, "allocated": 0_i64 });
         database.collection::<Document>("products").insert_many(all).await.expect("products are made");
         database.create_collection("holds").await.expect("a collection is made");
         Self { database, products }

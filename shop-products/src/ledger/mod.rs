@@ -70,6 +70,7 @@ struct ReservationEntry {
     reservation: Reservation,
     origin: Option<(ReservationState, Timestamp)>,
     changed: bool,
+    shrunk: bool,
 }
 
 /// What a batch comes to.
@@ -99,7 +100,7 @@ impl Ledger {
             .into_iter()
             .map(|(id, reservation)| {
                 let origin = Some((reservation.state, reservation.updated_at));
-                (id, ReservationEntry { reservation, origin, changed: false })
+                (id, ReservationEntry { reservation, origin, changed: false, shrunk: false })
             })
             .collect();
         let mut ledger = Self {
@@ -145,7 +146,10 @@ impl Ledger {
         }
         let changed = self.reservations.into_values().filter(|entry| entry.changed);
         changes.reservations = changed
-            .map(|entry| ReservationWrite { reservation: entry.reservation, expected: entry.origin })
+            .map(|ReservationEntry { reservation, origin, shrunk, .. }| {
+                let keeps_lines = origin.is_some() && !shrunk;
+                ReservationWrite { reservation, expected: origin, keeps_lines }
+            })
             .collect();
         // In the order of their ids, always: stores that lock row by row do not meet head-on.
         changes.created.sort_unstable_by_key(|product| product.id);

@@ -37,7 +37,8 @@ impl Ledger {
             updated_at: self.now,
             expires_at: request.expires_in.map(|span| self.now.plus(span)),
         };
-        let entry = ReservationEntry { reservation: reservation.clone(), origin: None, changed: true };
+        let entry =
+            ReservationEntry { reservation: reservation.clone(), origin: None, changed: true, shrunk: false };
         self.reservations.insert(request.id, entry);
         Ok((reservation, true))
     }
@@ -168,7 +169,8 @@ impl Ledger {
             updated_at: self.now,
             expires_at: None,
         };
-        self.reservations.insert(id, ReservationEntry { reservation, origin: None, changed: true });
+        self.reservations
+            .insert(id, ReservationEntry { reservation, origin: None, changed: true, shrunk: false });
         ReservationState::Released
     }
 
@@ -204,6 +206,7 @@ impl Ledger {
         for (n, _, units) in &less {
             reservation.lines[*n].quantity -= units;
         }
+        self.reservations.entry(id).and_modify(|entry| entry.shrunk = true);
         for (_, product, units) in less {
             self.entry(product).move_stock(0, -units, false);
         }

@@ -333,7 +333,11 @@ impl BrokenStore {
             reservations: found
                 .reservations
                 .into_values()
-                .map(|reservation| crate::store::ReservationWrite { reservation, expected: None })
+                .map(|reservation| crate::store::ReservationWrite {
+                    reservation,
+                    expected: None,
+                    keeps_lines: false,
+                })
                 .collect(),
             records: found.records.into_values().collect(),
             ..ChangeSet::default()

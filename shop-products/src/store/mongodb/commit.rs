@@ -1,22 +1,25 @@
 //! A commit is one transaction: a command a collection, with a statement a document whose filter says what is expected,
 //! so that the number of round trips is that of the collections and not of the lines.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc, serialize_to_raw_document_buf};
+use mongodb::bson::{
+    Document, RawArrayBuf, RawDocumentBuf, Uuid, doc, rawdoc, serialize_to_raw_document_buf,
+};
 use mongodb::error::{Error, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::{ClientSession, Database};
 use serde::Serialize;
-use shop_core::{StoreError, StoreErrorKind, StoreResult};
+use shop_core::{StoreError, StoreErrorKind, StoreResult, Timestamp};
 
 use super::documents::{
     AdjustmentDoc, ProductDoc, RecordDoc, ReservationDoc, key, signed, state_code, unwritable,
 };
 use super::error::{INTERRUPTED, classified, code, kind_of_code};
 use super::schema::{ADJUSTMENTS, PRODUCTS, RECORDS, RESERVATIONS};
-use crate::Stock;
 use crate::store::{ChangeSet, ProductEdit, StockChange};
+use crate::{Reservation, ReservationState};
 
 const OPERATION: &str = "commit products";
 /// A command is a document, of 16 MiB at most.
@@ -108,15 +111,22 @@ pub(super) fn parts(changes: &ChangeSet) -> StoreResult<Vec<Part>> {
     }
     let mut held = Statements::new(RESERVATIONS, Verb::Insert);
     let mut changed = Statements::new(RESERVATIONS, Verb::Update);
+    let mut moves = BTreeMap::<Move, Vec<Uuid>>::new();
     for write in &changes.reservations {
-        let document = ReservationDoc::of(&write.reservation);
+        let reservation = &write.reservation;
         match write.expected {
-            None => held.push(&document, 1)?,
+            None => held.push(&ReservationDoc::of(reservation), 1)?,
+            Some(from) if write.keeps_lines => {
+                moves.entry(Move::of(from, reservation)).or_default().push(key(reservation.id.0));
+            }
             Some((state, at)) => {
-                let expected = doc! { "_id": key(write.reservation.id.0), "state": state_code(state), "updated_at": at.as_millis() };
-                changed.push(&Replace { q: expected, u: document }, 1)?;
+                let q = doc! { "_id": key(reservation.id.0), "state": state_code(state), "updated_at": at.as_millis() };
+                changed.push(&Replace { q, u: ReservationDoc::of(reservation) }, 1)?;
             }
         }
+    }
+    for (way, ids) in &moves {
+        changed.push(&way.of_all(ids), ids.len())?;
     }
     let mut adjustments = Statements::new(ADJUSTMENTS, Verb::Insert);
     for adjustment in &changes.adjustments {
@@ -128,6 +138,38 @@ pub(super) fn parts(changes: &ChangeSet) -> StoreResult<Vec<Part>> {
     }
     let all = [products, created, held, changed, adjustments, records];
     Ok(all.into_iter().flat_map(Statements::into_parts).collect())
+}
+
+/// How a reservation changes that keeps its lines. Those of one batch were mostly made together and change together: one
+/// statement for all of them costs the server a fifth of one for each.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Move {
+    from: (i32, i64),
+    to: (i32, i64),
+    expires_at: Option<i64>,
+}
+
+impl Move {
+    fn of((state, at): (ReservationState, Timestamp), to: &Reservation) -> Self {
+        Self {
+            from: (state_code(state), at.as_millis()),
+            to: (state_code(to.state), to.updated_at.as_millis()),
+            expires_at: to.expires_at.map(|at| at.as_millis()),
+        }
+    }
+
+    fn of_all(&self, ids: &[Uuid]) -> Document {
+        let (state, updated_at) = self.to;
+        let change = match self.expires_at {
+            Some(at) => doc! { "$set": { "state": state, "updated_at": updated_at, "expires_at": at } },
+            None => {
+                doc! { "$set": { "state": state, "updated_at": updated_at }, "$unset": { "expires_at": "" } }
+            }
+        };
+        let expected = doc! { "_id": { "$in": ids }, "state": self.from.0, "updated_at": self.from.1 };
+        // Without the hint it tries the index by state as well, each time.
+        doc! { "q": expected, "u": change, "multi": true, "hint": { "_id": 1 } }
+    }
 }
 
 #[derive(Serialize)]
@@ -163,17 +205,10 @@ fn edits(products: &mut Statements, edited: &[ProductEdit]) -> StoreResult<()> {
     Ok(())
 }
 
+/// What the stock may be is not said here, but by the collection (`schema`), which refuses all else whoever writes it: in
+/// a filter it would be parsed and planned for each statement, which costs the server as much as the rest of it.
 fn stock(change: &StockChange) -> Document {
-    let on_hand = doc! { "$add": ["$on_hand", change.on_hand] };
-    let allocated = doc! { "$add": ["$allocated", change.allocated] };
-    let mut filter = doc! {
-        "_id": key(change.product_id.0),
-        "$expr": { "$and": [
-            { "$gte": [allocated.clone(), 0_i64] },
-            { "$lte": [allocated, on_hand.clone()] },
-            { "$lte": [on_hand, Stock::MAX] },
-        ] },
-    };
+    let mut filter = doc! { "_id": key(change.product_id.0) };
     if let Some(version) = change.expected_edited_version {
         filter.insert("edited_version", signed(version));
     }

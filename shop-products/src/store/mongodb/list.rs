@@ -5,7 +5,7 @@ use super::documents::{key, state_code, status_code};
 use crate::store::{
     ProductKey, ProductQuery, ProductSort, ProductSortField, ReservationQuery, SortValue, text,
 };
-use crate::{AdjustmentId, HeldKey, ProductId};
+use crate::{AdjustmentId, HeldKey, ProductId, ReservationState};
 
 /// The field that a list is sorted by.
 fn field(field: ProductSortField) -> &'static str {
@@ -98,6 +98,16 @@ pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>
         Document::new()
     } else {
         doc! { "$and": filter }
+    }
+}
+
+/// The index that has a list of reservations in its order. Said to the server, which may take the index of all for that of
+/// the few that are held, and walk through the history.
+pub(super) fn reservations_index(query: &ReservationQuery) -> &'static str {
+    match (query.state, &query.owner) {
+        (Some(ReservationState::Held), Some(_)) => "held_by_owner",
+        (Some(_), _) => "by_state",
+        (None, _) => "by_creation",
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{ReadPreference, SelectionCriteria};
+use mongodb::options::{Hint, ReadPreference, SelectionCriteria};
 use shop_core::task::in_a_task;
 use shop_core::{Clock, PageRequest, StoreError, StoreErrorKind, StoreResult, SystemClock, Timestamp};
 use tokio::sync::Mutex;
@@ -219,11 +219,11 @@ impl ProductStore for MongoProductStore {
     ) -> StoreResult<Vec<Reservation>> {
         let collection = self.db.collection::<ReservationDoc>(RESERVATIONS);
         let filter = list::reservations(query, page);
+        let index = Hint::Name(list::reservations_index(query).to_owned());
         let (limit, batch) = over(page.limit.get());
         self.reading("list reservations", async move {
             let order = doc! { "created_at": 1, "_id": 1 };
-            let found =
-                collection.find(filter).sort(order).limit(limit).batch_size(batch).allow_disk_use(true);
+            let found = collection.find(filter).sort(order).hint(index).limit(limit).batch_size(batch);
             load::all("list reservations", found.await, ReservationDoc::reservation).await
         })
         .await

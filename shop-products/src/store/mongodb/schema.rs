@@ -1,8 +1,12 @@
-//! Collections with what they refuse, and their indexes. Made by whoever comes first; the same for whoever comes after.
+//! Collections with what they refuse, and their indexes, by versions. DDL is no part of a transaction here: a change may be
+//! made by several instances at once, or half by one that dies, so each can be made again, and its version is written last.
+
+use std::collections::BTreeMap;
 
 use mongodb::bson::{Document, doc};
-use mongodb::{Database, IndexModel, options::IndexOptions};
-use shop_core::{StoreError, StoreResult};
+use mongodb::options::{IndexOptions, ValidationAction, ValidationLevel};
+use mongodb::{Database, IndexModel};
+use shop_core::{StoreError, StoreErrorKind, StoreResult};
 
 use super::error::{classified, code};
 use crate::Stock;
@@ -14,10 +18,38 @@ pub(super) const RECORDS: &str = "idempotency_records";
 /// One document, written only to wait for what was written before it.
 pub(super) const BARRIER: &str = "barrier";
 
+/// One document, which says the version.
+const SCHEMA: &str = "schema";
+/// What this program knows. What was released is never edited: a change is a step of its own in [`prepare`].
+const VERSION: i32 = 1;
+
+const OPERATION: &str = "change the schema";
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// Makes what is missing.
+/// Brings the schema up to date.
 pub(super) async fn prepare(db: &Database) -> StoreResult<()> {
+    let schema = db.collection::<Document>(SCHEMA);
+    let it = || doc! { "_id": "products" };
+    let found = schema.find_one(it()).await.map_err(failed)?;
+    let version = found.map_or(Ok(0), |found| found.get_i32("version"));
+    let version =
+        version.map_err(|error| StoreError::new(StoreErrorKind::Corrupt, OPERATION).with_source(error))?;
+    if version > VERSION {
+        return Err(StoreError::new(StoreErrorKind::Corrupt, OPERATION)
+            .with_source("the database was written by a newer version of this program"));
+    }
+    if version < 1 {
+        first(db).await?;
+    }
+    guard(db).await?;
+    if version < VERSION {
+        let to = doc! { "$max": { "version": VERSION } };
+        schema.update_one(it(), to).upsert(true).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn first(db: &Database) -> StoreResult<()> {
     for (name, validator, indexes) in collections() {
         match db.create_collection(name).validator(validator).await {
             Err(error) if code(&error) != Some(NAMESPACE_EXISTS) => return Err(failed(error)),
@@ -30,8 +62,30 @@ pub(super) async fn prepare(db: &Database) -> StoreResult<()> {
     Ok(())
 }
 
+/// What the collections refuse is what commits rely on, and a restored backup may lack it.
+async fn guard(db: &Database) -> StoreResult<()> {
+    let wanted: BTreeMap<_, _> =
+        collections().into_iter().map(|(name, validator, _)| (name, validator)).collect();
+    let mut found = db.list_collections().await.map_err(failed)?;
+    while found.advance().await.map_err(failed)? {
+        let there = found.deserialize_current().map_err(failed)?;
+        let Some(validator) = wanted.get(there.name.as_str()) else { continue };
+        let options = &there.options;
+        let is_strict = options.validation_level.as_ref().is_none_or(|it| *it == ValidationLevel::Strict)
+            && options.validation_action.as_ref().is_none_or(|it| *it == ValidationAction::Error);
+        if options.validator.as_ref().unwrap_or(&Document::new()) != validator || !is_strict {
+            let change = doc! {
+                "collMod": &there.name, "validator": validator, "validationLevel": "strict",
+                "validationAction": "error",
+            };
+            db.run_command(change).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 fn failed(error: mongodb::error::Error) -> StoreError {
-    classified("prepare the collections", error)
+    classified(OPERATION, error)
 }
 
 fn index(name: &str, keys: Document, only: Option<Document>) -> IndexModel {

@@ -70,11 +70,14 @@ fn bind_reservations(statement: &mut Query, changes: &ChangeSet) -> StoreResult<
     let (mut new, mut changed) = (Vec::new(), Vec::new());
     for write in &changes.reservations {
         let reservation = &write.reservation;
-        let lines: Vec<_> = reservation.lines.iter().map(line_row).collect();
+        let lines = if write.keeps_lines {
+            None
+        } else {
+            Some(text_of(&reservation.lines.iter().map(line_row).collect::<Vec<_>>())?)
+        };
         let (id, owner, state) =
             (reservation.id.0.simple().to_string(), &reservation.owner, state_code(reservation.state));
-        let (lines, created, updated) =
-            (text_of(&lines)?, reservation.created_at.as_millis(), reservation.updated_at.as_millis());
+        let (created, updated) = (reservation.created_at.as_millis(), reservation.updated_at.as_millis());
         let expires = reservation.expires_at.map(|at| at.as_millis());
         match write.expected {
             None => new.push((id, owner, state, lines, created, updated, expires)),

@@ -67,7 +67,8 @@ pub(super) fn moves(of: &Product, on_hand: i64, allocated: i64) -> StockChange {
 
 pub(super) fn write(reservation: &Reservation, before: Option<&Reservation>) -> ReservationWrite {
     let expected = before.map(|before| (before.state, before.updated_at));
-    ReservationWrite { reservation: reservation.clone(), expected }
+    let keeps_lines = before.is_some_and(|before| before.lines == reservation.lines);
+    ReservationWrite { reservation: reservation.clone(), expected, keeps_lines }
 }
 
 /// Whatever a row holds, it comes back as it was written.
