@@ -81,10 +81,9 @@ pub(super) fn order(sort: ProductSort) -> Document {
 }
 
 pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>) -> Document {
-    let mut filter = Vec::new();
-    if let Some(state) = query.state {
-        filter.push(doc! { "state": state_code(state) });
-    }
+    // One index has every list of them, state by state.
+    let state = query.state.map_or(doc! { "$in": [0, 1, 2, 3] }, |state| doc! { "$eq": state_code(state) });
+    let mut filter = vec![doc! { "state": state }];
     if let Some(owner) = &query.owner {
         filter.push(doc! { "owner": owner });
     }
@@ -94,20 +93,14 @@ pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>
     if let Some(HeldKey(at, id)) = &page.after {
         beyond(&mut filter, "created_at", at.as_millis(), key(id.0), false);
     }
-    if filter.is_empty() {
-        Document::new()
-    } else {
-        doc! { "$and": filter }
-    }
+    doc! { "$and": filter }
 }
 
-/// The index that has a list of reservations in its order. Said to the server, which may take the index of all for that of
-/// the few that are held, and walk through the history.
+/// The index that has a list of reservations in its order, said to the server, which may take another.
 pub(super) fn reservations_index(query: &ReservationQuery) -> &'static str {
     match (query.state, &query.owner) {
         (Some(ReservationState::Held), Some(_)) => "held_by_owner",
-        (Some(_), _) => "by_state",
-        (None, _) => "by_creation",
+        _ => "by_state",
     }
 }
 

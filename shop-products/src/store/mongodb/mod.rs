@@ -121,19 +121,19 @@ fn over(limit: usize) -> (i64, u32) {
     (i64::try_from(over).unwrap_or(i64::MAX), u32::try_from(over + 1).unwrap_or(u32::MAX))
 }
 
-/// Deletes up to `limit` documents that a filter finds, the first by `at` first.
+/// Deletes up to `limit` documents that a filter finds by an index.
 async fn purge(
     db: &Database,
     collection: &str,
     filter: Document,
-    at: &str,
+    index: &str,
     limit: usize,
 ) -> StoreResult<u64> {
     const OPERATION: &str = "purge products";
     let collection = db.collection::<Document>(collection);
     let (limit, _) = over(limit.saturating_sub(1));
-    let found =
-        collection.find(filter.clone()).sort(doc! { at: 1 }).limit(limit).projection(doc! { "_id": 1 });
+    let index = Hint::Name(index.to_owned());
+    let found = collection.find(filter.clone()).hint(index).limit(limit).projection(doc! { "_id": 1 });
     let ids: Vec<Bson> = load::all(OPERATION, found.await, |mut found| {
         found.remove("_id").ok_or_else(|| documents::corrupt("a document without its key"))
     })
@@ -250,9 +250,9 @@ impl ProductStore for MongoProductStore {
         }
         let (db, before) = (self.db.clone(), before.as_millis());
         within("purge products", self.config.patience, StoreErrorKind::Unknown, async move {
-            let records = purge(&db, RECORDS, doc! { "at": { "$lt": before } }, "at", limit).await?;
-            let ended = doc! { "state": { "$gte": 2 }, "updated_at": { "$lt": before } };
-            Ok(records + purge(&db, RESERVATIONS, ended, "updated_at", limit).await?)
+            let records = purge(&db, RECORDS, doc! { "at": { "$lt": before } }, "by_time", limit).await?;
+            let ended = doc! { "state": { "$in": [2, 3] }, "updated_at": { "$lt": before } };
+            Ok(records + purge(&db, RESERVATIONS, ended, "by_state", limit).await?)
         })
         .await
     }

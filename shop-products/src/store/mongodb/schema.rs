@@ -176,11 +176,11 @@ fn collections() -> Vec<(&'static str, Document, Vec<IndexModel>)> {
             RESERVATIONS,
             doc! { "$jsonSchema": reservation },
             vec![
-                index("by_creation", doc! { "created_at": 1, "_id": 1 }, None),
-                index("by_state", doc! { "state": 1, "created_at": 1, "_id": 1 }, None),
+                // No more of them than must be: in a transaction the server looks up each of them for each of them, for
+                // every document that it writes.
+                index("by_state", doc! { "state": 1, "created_at": 1, "_id": 1, "updated_at": 1 }, None),
                 index("held_by_owner", doc! { "owner": 1, "created_at": 1, "_id": 1 }, held()),
                 index("expiring", doc! { "expires_at": 1 }, held()),
-                index("ended", doc! { "updated_at": 1 }, Some(doc! { "state": { "$gte": 2 } })),
             ],
         ),
         // The key is the product, then the id: its own index lists a product's adjustments.
