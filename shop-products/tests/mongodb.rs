@@ -141,7 +141,7 @@ async fn a_database_of_a_newer_version_is_refused() {
     let client = Client::with_uri_str(&database.url).await.unwrap();
     let schema = client.database(&database.name).collection::<Document>("schema");
     assert_eq!(schema.find_one(doc! {}).await.unwrap(), Some(doc! { "_id": "products", "version": 1 }));
-    // As it was before there were versions: made again, which changes nothing.
+    // As it was before there were versions.
     schema.delete_one(doc! {}).await.unwrap();
     drop(database.open(Duration::ZERO).await);
     schema.update_one(doc! {}, doc! { "$inc": { "version": 1 } }).await.unwrap();
@@ -153,11 +153,17 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_has_lost_what_it_refuses_gets_it_back() {
+async fn a_database_gets_back_what_a_backup_lacks() {
     let database = Database::fresh();
     drop(database.open(Duration::ZERO).await);
     let db = Client::with_uri_str(&database.url).await.unwrap().database(&database.name);
-    // As a backup leaves it that was restored without its options.
+    db.collection::<Document>("products").drop().await.unwrap();
+    db.collection::<Document>("reservations").drop_indexes().await.unwrap();
+    let store = database.open(Duration::ZERO).await;
+    store.commit(&made(&product("two", 5, 0))).await.unwrap();
+    assert_eq!(kind(store.commit(&made(&product("two", 5, 0))).await), StoreErrorKind::Conflict);
+    store.reservations(&Default::default(), &Default::default()).await.unwrap();
+    // Restored without its options.
     for change in [doc! { "validator": {} }, doc! { "validationAction": "warn" }] {
         let mut command = doc! { "collMod": "products" };
         command.extend(change);

@@ -1,8 +1,8 @@
 //! `mongodb_holds URL`: holds a second on MongoDB, ours beside the driver alone, in alternating rounds of one run.
 //!
-//! Both have the same number of callers. The driver alone does the least that keeps the stock right: 64 holds in one
-//! transaction of a find, guarded updates (summed by product), an insert and a commit, `w: majority, j: true`; no
-//! combiner, no checks, no expiry, no idempotent replay.
+//! Ours has 64 callers, one hold each at a time. The driver alone is one caller who always has 64 holds at hand, for one
+//! transaction: a find, guarded updates (summed by product), an insert and a commit, `w: majority, j: true`; without a
+//! combiner, checks, indexes, validation, change streams, expiry or idempotent replay.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

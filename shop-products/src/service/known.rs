@@ -44,8 +44,8 @@ struct State {
 }
 
 impl Known {
-    /// What the store holds for a batch of this footprint, if that can be guessed: one that only takes stock of remembered products and
-    /// commits remembered reservations.
+    /// What the store holds for a batch of this footprint, if that can be guessed: one that only takes stock of remembered
+    /// products and commits remembered reservations.
     ///
     /// What the batch touches is forgotten until [`remember`](Self::remember): a batch that fails leaves no guess behind.
     pub(super) fn take<'a>(
@@ -101,8 +101,9 @@ impl Known {
         }
     }
 
-    /// All that was committed before this time was told, and is in what is remembered: it is as good as if it was loaded
-    /// then.
+    /// Every write of a product from before this time was told, and is in what is remembered: they are as good as if they were
+    /// loaded then. It is never later than the guess of a batch at work: under constant load all is forgotten as it would be
+    /// without this.
     pub(super) fn complete(&self, as_of: Timestamp) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.since.is_some_and(|(_, since)| since < as_of) {
@@ -123,7 +124,9 @@ impl Known {
         }
         for mut product in products {
             if state.products.len() >= MAX_PRODUCTS || state.skus.len() >= MAX_PRODUCTS {
-                break;
+                // Those that sell come back by themselves.
+                state.products.clear();
+                state.skus.clear();
             }
             let is_told = state.told.get(&product.id).is_some_and(|told| product.version < *told);
             if product.deleted_at.is_some() || is_told {
@@ -138,7 +141,8 @@ impl Known {
         let held = reservations.into_iter().map(|write| write.reservation);
         for reservation in held.filter(|held| held.state == ReservationState::Held) {
             if state.reservations.len() >= MAX_RESERVATIONS {
-                break;
+                // Most of them were settled by other instances.
+                state.reservations.clear();
             }
             state.reservations.insert(reservation.id, reservation);
         }

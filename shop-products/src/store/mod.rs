@@ -174,7 +174,8 @@ pub struct ReservationWrite {
     pub reservation: Reservation,
     /// Expected: it is in this state and was last changed then; `None`: it is not there.
     pub expected: Option<(ReservationState, Timestamp)>,
-    /// Its lines are those that it has in the state that is expected: they need not be written again.
+    /// Its lines are those that it has in the state that is expected: they need not be written again. `false` for one that is
+    /// not there.
     pub keeps_lines: bool,
 }
 

@@ -37,6 +37,10 @@ pub enum Fault {
     StopsWhenDropped,
     /// Reservations are not kept.
     LosesReservations,
+    /// The lines of a reservation that need not be written again are gone.
+    LosesLines,
+    /// A reservation that is there has its lines for ever.
+    NeverWritesLines,
     /// Idempotency records are not kept.
     LosesRecords,
     /// Adjustments are not kept.
@@ -154,6 +158,17 @@ impl BrokenStore {
                 stock.is_some_and(|stock| stock.changed(change.on_hand, change.allocated).is_some())
             }),
             Fault::LosesReservations => changes.reservations.clear(),
+            Fault::LosesLines => {
+                let kept = changes.reservations.iter_mut().filter(|write| write.keeps_lines);
+                kept.for_each(|write| write.reservation.lines.clear());
+            }
+            Fault::NeverWritesLines => {
+                for write in &mut changes.reservations {
+                    if let Some(found) = there.reservations.get(&write.reservation.id) {
+                        write.reservation.lines.clone_from(&found.lines);
+                    }
+                }
+            }
             Fault::LosesRecords => changes.records.clear(),
             Fault::LosesAdjustments => changes.adjustments.clear(),
             _ => {}
@@ -352,9 +367,9 @@ pub fn caught_by() -> HashMap<&'static str, Vec<Fault>> {
     use Fault::{
         AdjustmentsOldestFirst, ExpiresEarly, ForgetsDeleted, IgnoresDirection, IgnoresEditedVersions,
         IgnoresInStock, IgnoresKeys, IgnoresOwners, IgnoresReservationStates, IgnoresSkus, IgnoresVersions,
-        IgnoresWords, LeavesOutProducts, LosesAdjustments, LosesRecords, LosesReservations, NeverExpires,
-        NotDurable, PagesByOffset, PurgesTooMuch, ReadsStale, SkipsUnsoundStock, StopsWhenDropped,
-        TellsNoGap, TellsNothing, WritesInParts,
+        IgnoresWords, LeavesOutProducts, LosesAdjustments, LosesLines, LosesRecords, LosesReservations,
+        NeverExpires, NeverWritesLines, NotDurable, PagesByOffset, PurgesTooMuch, ReadsStale,
+        SkipsUnsoundStock, StopsWhenDropped, TellsNoGap, TellsNothing, WritesInParts,
     };
     [
         (
@@ -369,7 +384,10 @@ pub fn caught_by() -> HashMap<&'static str, Vec<Fault>> {
                 WritesInParts,
             ],
         ),
-        ("every_row_comes_back_as_it_was_written", vec![LosesReservations, LosesRecords, LosesAdjustments]),
+        (
+            "every_row_comes_back_as_it_was_written",
+            vec![LosesReservations, LosesLines, NeverWritesLines, LosesRecords, LosesAdjustments],
+        ),
         ("skus_are_unique_among_live_products", vec![ForgetsDeleted]),
         ("what_was_committed_is_seen_by_every_instance", vec![ReadsStale]),
         ("what_was_committed_survives_reopening", vec![NotDurable, LosesRecords, LosesReservations]),

@@ -22,9 +22,6 @@ const OPERATION: &str = "follow the products";
 const AWAIT: Duration = Duration::from_millis(250);
 /// How often at most the stream is measured against the primary.
 const MARKS: Duration = Duration::from_millis(100);
-/// How long the changes of others may gather before they are asked for: each answer costs the server, which looks through
-/// whatever was written by anyone, about as much as the commit that it tells of.
-const GATHER: Duration = Duration::from_millis(25);
 /// How long an answer may take before the connection is held to be lost: the driver itself would wait for ever.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// The most products in one item.
@@ -108,16 +105,11 @@ async fn stream(
         return Ok(());
     }
     let mut mark: Option<Mark> = None;
-    let (mut marked, mut gathered) = (Instant::now(), Instant::now());
+    let mut marked = Instant::now();
     while changes.is_alive() && !tell.is_closed() && !closing.load(Ordering::Relaxed) {
         if mark.is_none() && marked.elapsed() >= MARKS {
             marked = Instant::now();
             mark = Some(Mark::set(db, clock.as_ref()).await?.of_one_term(&first)?);
-        }
-        // What one answer holds is taken in less.
-        if gathered.elapsed() > GATHER / 5 {
-            tokio::time::sleep(GATHER).await;
-            gathered = Instant::now();
         }
         let event = patiently(changes.next_if_any()).await?.map_err(failed)?;
         let passed = match &event {

@@ -2,6 +2,7 @@ use mongodb::bson::{Bson, Document, doc};
 use shop_core::PageRequest;
 
 use super::documents::{key, state_code, status_code};
+use super::schema::BY_STATE;
 use crate::store::{
     ProductKey, ProductQuery, ProductSort, ProductSortField, ReservationQuery, SortValue, text,
 };
@@ -100,7 +101,7 @@ pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>
 pub(super) fn reservations_index(query: &ReservationQuery) -> &'static str {
     match (query.state, &query.owner) {
         (Some(ReservationState::Held), Some(_)) => "held_by_owner",
-        _ => "by_state",
+        _ => BY_STATE,
     }
 }
 

@@ -40,7 +40,7 @@ use documents::{AdjustmentDoc, ProductDoc, ReservationDoc};
 use doubt::Doubts;
 use error::classified;
 use patience::within;
-use schema::{ADJUSTMENTS, PRODUCTS, RECORDS, RESERVATIONS};
+use schema::{ADJUSTMENTS, BY_STATE, PRODUCTS, RECORDS, RESERVATIONS};
 #[cfg(feature = "testing")]
 pub use test_database::{TEST_MONGODB_URL, TestDatabase};
 
@@ -66,7 +66,8 @@ pub struct MongoProductStore {
 
 impl MongoProductStore {
     /// Connects to the primary of a replica set (`mongodb://HOST/DATABASE?replicaSet=NAME`), and makes the collections and
-    /// indexes that are missing. Writes are acknowledged by a majority that has them in its journal, whatever the URL says.
+    /// indexes that are missing. A collection that no longer refuses what it must is made to again, for which the user needs
+    /// the right to `collMod`. Writes are acknowledged by a majority that has them in its journal, whatever the URL says.
     ///
     /// # Errors
     /// If no primary can be reached, or the server is a standalone one: a hold is a transaction.
@@ -251,8 +252,11 @@ impl ProductStore for MongoProductStore {
         let (db, before) = (self.db.clone(), before.as_millis());
         within("purge products", self.config.patience, StoreErrorKind::Unknown, async move {
             let records = purge(&db, RECORDS, doc! { "at": { "$lt": before } }, "by_time", limit).await?;
-            let ended = doc! { "state": { "$in": [2, 3] }, "updated_at": { "$lt": before } };
-            Ok(records + purge(&db, RESERVATIONS, ended, "by_state", limit).await?)
+            // When it was made bounds the index; it cannot have ended before.
+            let ended = doc! {
+                "state": { "$in": [2, 3] }, "created_at": { "$lt": before }, "updated_at": { "$lt": before },
+            };
+            Ok(records + purge(&db, RESERVATIONS, ended, BY_STATE, limit).await?)
         })
         .await
     }

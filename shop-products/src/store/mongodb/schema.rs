@@ -20,8 +20,10 @@ pub(super) const BARRIER: &str = "barrier";
 
 /// One document, which says the version.
 const SCHEMA: &str = "schema";
-/// What this program knows. What was released is never edited: a change is a step of its own in [`prepare`].
+/// What this program knows. An index that changes gets another name: two versions may run side by side.
 const VERSION: i32 = 1;
+/// The index of reservations by state and time.
+pub(super) const BY_STATE: &str = "by_state_and_time";
 
 const OPERATION: &str = "change the schema";
 const NAMESPACE_EXISTS: i32 = 48;
@@ -38,9 +40,7 @@ pub(super) async fn prepare(db: &Database) -> StoreResult<()> {
         return Err(StoreError::new(StoreErrorKind::Corrupt, OPERATION)
             .with_source("the database was written by a newer version of this program"));
     }
-    if version < 1 {
-        first(db).await?;
-    }
+    make(db).await?;
     guard(db).await?;
     if version < VERSION {
         let to = doc! { "$max": { "version": VERSION } };
@@ -49,7 +49,8 @@ pub(super) async fn prepare(db: &Database) -> StoreResult<()> {
     Ok(())
 }
 
-async fn first(db: &Database) -> StoreResult<()> {
+/// Makes what is missing: all of it, or what a backup was restored without.
+async fn make(db: &Database) -> StoreResult<()> {
     for (name, validator, indexes) in collections() {
         match db.create_collection(name).validator(validator).await {
             Err(error) if code(&error) != Some(NAMESPACE_EXISTS) => return Err(failed(error)),
@@ -178,7 +179,7 @@ fn collections() -> Vec<(&'static str, Document, Vec<IndexModel>)> {
             vec![
                 // No more of them than must be: in a transaction the server looks up each of them for each of them, for
                 // every document that it writes.
-                index("by_state", doc! { "state": 1, "created_at": 1, "_id": 1, "updated_at": 1 }, None),
+                index(BY_STATE, doc! { "state": 1, "created_at": 1, "_id": 1, "updated_at": 1 }, None),
                 index("held_by_owner", doc! { "owner": 1, "created_at": 1, "_id": 1 }, held()),
                 index("expiring", doc! { "expires_at": 1 }, held()),
             ],

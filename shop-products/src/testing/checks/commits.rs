@@ -136,7 +136,14 @@ pub async fn every_row_comes_back_as_it_was_written<F: ProductStoreFactory>(fact
     let footprint = Footprint { reservations: [held.id].into(), ..Footprint::default() };
     let found = load(&*store, footprint).await;
     assert_eq!(found.products, [(full.id, edited)].into(), "a reservation brings its products");
-    assert_eq!(found.reservations, [(held.id, committed)].into());
+    assert_eq!(found.reservations, [(held.id, committed.clone())].into());
+    // And again with the lines that it has.
+    let mut ended = committed.clone();
+    (ended.state, ended.updated_at) = (ReservationState::Released, Timestamp::from_millis(AT + 6));
+    let ending = ChangeSet { reservations: vec![write(&ended, Some(&committed))], ..ChangeSet::default() };
+    store.commit(&ending).await.unwrap();
+    let footprint = Footprint { reservations: [held.id].into(), ..Footprint::default() };
+    assert_eq!(load(&*store, footprint).await.reservations, [(held.id, ended)].into());
 }
 
 /// Every expectation that does not hold fails the whole change set as a conflict, and nothing of it is written.
