@@ -6,7 +6,7 @@
 # usage: benches/shop-vs-reference.sh REFERENCE_STACK [SECONDS] [ROUNDS]
 # REFERENCE_STACK is a folder with a run.sh that starts the peer: ORDERS_DSN=… MONGO_URL=… NODE_LOGSTASH=… run.sh DIR PORT.
 # Needs wrk, curl, psql, nginx, node, NODE_LOGSTASH (its package's folder), gunicorn with what the peer imports in PATH, and
-# the exports of `cargo xtask servers`. Settings: CONNECTIONS=32
+# the exports of `cargo xtask servers`, on whose MongoDB its databases stay. Settings: CONNECTIONS=32
 set -euo pipefail
 reference=$(realpath "${1:?the folder of the reference stack}"); seconds=${2:-10} rounds=${3:-3}
 : "${SHOP_TEST_POSTGRES_URL:?run cargo xtask servers}" "${SHOP_TEST_MONGODB_URL:?}" "${NODE_LOGSTASH:?}"
@@ -64,11 +64,10 @@ seq 1000 | xargs -P 4 -I N curl -sf -o /dev/null -H 'Content-Type: application/j
 measure() { # FLAVOR URL KIND PRODUCTS LINES
     sleep 2
     FLAVOR=$1 KIND=$3 PRODUCTS=$4 LINES=$5 wrk -t1 -c"$connections" -d"${seconds}s" --latency -s "$work/load.lua" "$2" > "$work/wrk.txt"
-    local failed
-    failed=$(awk '/Non-2xx/ {print $NF}' "$work/wrk.txt")
-    awk -v flavor="$1" -v what="$3 on $4 products, $5 lines" -v failed="${failed:-0}" \
+    grep -q Non-2xx "$work/wrk.txt" && { cat "$work/wrk.txt" >&2; exit 1; }
+    awk -v flavor="$1" -v what="$3 on $4 products, $5 lines" \
         '/^ *50%/ {p50 = $2} /^ *99%/ {p99 = $2} /Requests\/sec/ {rate = $2}
-         END {printf "%-10s %-32s %9.1f/s  p50 %-9s p99 %-9s refused %d\n", flavor, what, rate, p50, p99, failed}' "$work/wrk.txt"
+         END {printf "%-10s %-32s %9.1f/s  p50 %-9s p99 %s\n", flavor, what, rate, p50, p99}' "$work/wrk.txt"
 }
 for shape in "orders 5 2" "check 5 2" "orders 1000 2" "orders 1000 21"; do
     read -r kind many lines <<< "$shape"

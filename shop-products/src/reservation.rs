@@ -25,6 +25,9 @@ pub enum ReservationState {
 }
 
 impl ReservationState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Held, Self::Committed, Self::Released, Self::Fulfilled];
+
     /// Whether the reservation's units count in `allocated`.
     pub fn is_live(self) -> bool {
         matches!(self, Self::Held | Self::Committed)

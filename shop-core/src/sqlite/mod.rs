@@ -7,6 +7,8 @@
 //! A statement of sqlx's SQLite driver costs a hop to the connection's thread and back, and so does every row that it
 //! returns. A [`Script`] runs a whole transaction in one hop out and one back a statement; [`SqliteDb::execute`] runs one
 //! statement, which is a transaction of its own and may be an `INSERT` into a view whose `INSTEAD OF` trigger does it all.
+//!
+//! The stores need SQLite 3.51 for its `jsonb_each`: sqlx brings it along, a system's own SQLite may be older.
 
 mod config;
 mod db;

@@ -83,8 +83,7 @@ pub(super) fn order(sort: ProductSort) -> Document {
 
 pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>) -> Document {
     // One index has every list of them, state by state.
-    let state = query.state.map_or(doc! { "$in": [0, 1, 2, 3] }, |state| doc! { "$eq": state_code(state) });
-    let mut filter = vec![doc! { "state": state }];
+    let mut filter = vec![in_states(|state| query.state.is_none_or(|asked| asked == state))];
     if let Some(owner) = &query.owner {
         filter.push(doc! { "owner": owner });
     }
@@ -95,6 +94,12 @@ pub(super) fn reservations(query: &ReservationQuery, page: &PageRequest<HeldKey>
         beyond(&mut filter, "created_at", at.as_millis(), key(id.0), false);
     }
     doc! { "$and": filter }
+}
+
+/// In one of these states.
+pub(super) fn in_states(is_one: impl Fn(ReservationState) -> bool) -> Document {
+    let states = ReservationState::ALL.into_iter().filter(|state| is_one(*state));
+    doc! { "state": { "$in": states.map(state_code).collect::<Vec<_>>() } }
 }
 
 /// The index that has a list of reservations in its order, said to the server, which may take another.

@@ -253,9 +253,8 @@ impl ProductStore for MongoProductStore {
         within("purge products", self.config.patience, StoreErrorKind::Unknown, async move {
             let records = purge(&db, RECORDS, doc! { "at": { "$lt": before } }, "by_time", limit).await?;
             // When it was made bounds the index; it cannot have ended before.
-            let ended = doc! {
-                "state": { "$in": [2, 3] }, "created_at": { "$lt": before }, "updated_at": { "$lt": before },
-            };
+            let mut ended = list::in_states(|state| !state.is_live());
+            ended.extend(doc! { "created_at": { "$lt": before }, "updated_at": { "$lt": before } });
             Ok(records + purge(&db, RESERVATIONS, ended, BY_STATE, limit).await?)
         })
         .await

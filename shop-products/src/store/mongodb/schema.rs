@@ -177,7 +177,7 @@ fn collections() -> Vec<(&'static str, Document, Vec<IndexModel>)> {
             RESERVATIONS,
             doc! { "$jsonSchema": reservation },
             vec![
-                // No more of them than must be: in a transaction the server looks up each of them for each of them, for
+                // No more of them than must be: in a transaction the server reads its catalogue anew for each of them, for
                 // every document that it writes.
                 index(BY_STATE, doc! { "state": 1, "created_at": 1, "_id": 1, "updated_at": 1 }, None),
                 index("held_by_owner", doc! { "owner": 1, "created_at": 1, "_id": 1 }, held()),

@@ -23,7 +23,8 @@ CREATE TEMP TRIGGER write_hot_commit INSTEAD OF INSERT ON hot_commit BEGIN
         FROM jsonb_each(NEW.new_reservations);
 
     -- Its owner and when it was made never change, and what is not set costs no index.
-    UPDATE reservations SET state = j.state, lines = coalesce(j.lines, reservations.lines), updated_at = j.updated_at, expires_at = j.expires_at
+    UPDATE reservations SET state = j.state, lines = coalesce(j.lines, reservations.lines),
+        updated_at = j.updated_at, expires_at = j.expires_at
         FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS state, value ->> 2 AS lines, value ->> 3 AS updated_at,
             value ->> 4 AS expires_at, value ->> 5 AS expected_state, value ->> 6 AS expected_at
             FROM jsonb_each(NEW.reservations)) AS j
