@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `config` | layered, typed configuration with the origin of every value |
 //! | `log` | JSON events to stdout and rolling files |
+//! | `logstash` | the same events to Logstash, acknowledged ones through a spool on disk |
 //! | `drain` | the end of a server that cuts no request short |
 //! | `http` | server, router, request and response helpers, admin endpoints |
 //! | `openapi` | OpenAPI 3.1 documents and an offline page |
@@ -41,6 +42,8 @@ pub mod sqlite;
 
 pub mod chance;
 mod combiner;
+#[cfg(any(feature = "config", feature = "log"))]
+mod duration;
 mod error;
 pub mod id;
 pub mod idempotency;

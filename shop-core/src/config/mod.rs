@@ -40,7 +40,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod duration;
 mod env;
 mod error;
 mod explain;
@@ -51,10 +50,10 @@ mod reader;
 mod secret;
 mod tree;
 
-pub use self::duration::HumanDuration;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::explain::{Explained, Explanation};
 pub use self::loader::{Loaded, Loader, Violation};
 pub use self::origin::Origin;
 pub use self::secret::{Secret, redact_url};
+pub use crate::duration::HumanDuration;
 pub use crate::size::ByteSize;

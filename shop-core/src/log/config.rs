@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::logstash_config::LogstashConfig;
 use crate::size::ByteSize;
 
 /// `[log]`: what is logged, and where to.
@@ -22,7 +23,9 @@ pub struct LogConfig {
     pub stdout: StdoutConfig,
     /// `[log.file]`; no files when absent.
     pub file: Option<FileConfig>,
-    // `[log.logstash]` has its place here.
+    /// `[log.logstash]`; nothing is sent when absent. Refused by a build without the feature `logstash`.
+    #[cfg_attr(not(feature = "logstash"), serde(deserialize_with = "super::logstash_config::refuse"))]
+    pub logstash: Option<LogstashConfig>,
 }
 
 impl Default for LogConfig {
@@ -34,6 +37,7 @@ impl Default for LogConfig {
             overflow: Overflow::default(),
             stdout: StdoutConfig::default(),
             file: None,
+            logstash: None,
         }
     }
 }

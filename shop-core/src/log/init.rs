@@ -11,10 +11,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::config::{FileConfig, LogConfig, Rotation};
+use super::config::{FileConfig, LogConfig, Overflow, Rotation};
 use super::encode::Common;
 use super::layer::{JsonLayer, Shared};
-use super::output::Output;
+use super::logstash_config::LogstashConfig;
+use super::output;
+use super::queue::{Policy, Queue};
 
 /// How long the end of a process waits for its last lines.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -34,6 +36,22 @@ pub enum LogError {
         /// Why.
         source: io::Error,
     },
+    /// A setting cannot work.
+    #[error("{key}: {fault}")]
+    Setting {
+        /// The key, such as `log.logstash.url`.
+        key: &'static str,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The spool cannot be used.
+    #[error("log.logstash.spool.dir: cannot use {dir}")]
+    Spool {
+        /// The folder.
+        dir: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A writer's thread cannot be started.
     #[error("cannot start a writer's thread")]
     Thread(#[source] io::Error),
@@ -42,47 +60,104 @@ pub enum LogError {
     Installed,
 }
 
-/// What became of the lines so far, summed over the outputs.
+/// What became of the lines so far: of an output, or summed over all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogStats {
-    /// Written.
+    /// Written; by Logstash: acknowledged, also those that an earlier process left in the spool. `tcp://` and `udp://`
+    /// acknowledge nothing: handed to the operating system.
     pub written: u64,
-    /// Dropped because the writer had fallen behind.
+    /// Dropped because there was no room, or because Logstash would never take them.
     pub dropped: u64,
     /// Not written because of an error, such as a full disk.
     pub failed: u64,
+    /// On their way, in memory.
+    pub queued: u64,
+    /// On their way, in the spool.
+    pub spooled: u64,
 }
 
-/// Keeps the outputs alive. Dropped, it waits up to 5 s until every line is written, and tells stderr if some could not be.
+/// An output that runs.
+pub(super) struct Running {
+    pub(super) queue: Arc<Queue>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    #[cfg(feature = "logstash")]
+    pub(super) shipping: Option<super::logstash::Shipping>,
+}
+
+impl Running {
+    fn start(queue: Queue, writer: impl Write + Send + 'static) -> Result<Self, LogError> {
+        let queue = Arc::new(queue);
+        let thread = output::start(queue.clone(), writer).map_err(LogError::Thread)?;
+        Ok(Self {
+            queue,
+            threads: vec![thread],
+            #[cfg(feature = "logstash")]
+            shipping: None,
+        })
+    }
+
+    /// Lines that are safe on a disk and not yet where they belong.
+    fn spooled(&self) -> u64 {
+        #[cfg(feature = "logstash")]
+        if let Some(shipping) = &self.shipping {
+            return shipping.spooled();
+        }
+        0
+    }
+
+    fn stats(&self) -> LogStats {
+        LogStats {
+            written: self.queue.written(),
+            dropped: self.queue.dropped(),
+            failed: self.queue.failed(),
+            queued: self.queue.waiting(),
+            spooled: self.spooled(),
+        }
+    }
+}
+
+/// Keeps the outputs alive. Dropped, it waits up to 5 s until every line is written, and tells stderr if some could not be. A
+/// spool keeps what Logstash has not acknowledged by then for the next start; it is not waited for when nobody answers.
 #[must_use = "dropped at once, it ends the log"]
 pub struct LogGuard {
     shared: Arc<Shared>,
-    writers: Vec<JoinHandle<()>>,
+    outputs: Vec<Running>,
 }
 
 impl LogGuard {
-    /// What became of the lines so far.
+    /// What became of the lines so far, summed over the outputs.
     pub fn stats(&self) -> LogStats {
-        self.shared.outputs.iter().fold(LogStats::default(), |sum, output| LogStats {
-            written: sum.written + output.written(),
-            dropped: sum.dropped + output.dropped(),
-            failed: sum.failed + output.failed(),
+        self.outputs.iter().map(Running::stats).fold(LogStats::default(), |sum, output| LogStats {
+            written: sum.written + output.written,
+            dropped: sum.dropped + output.dropped,
+            failed: sum.failed + output.failed,
+            queued: sum.queued + output.queued,
+            spooled: sum.spooled + output.spooled,
         })
+    }
+
+    /// What became of the lines so far, by the name of the output: `stdout`, `file`, `logstash`.
+    pub fn outputs(&self) -> impl Iterator<Item = (&'static str, LogStats)> {
+        self.outputs.iter().map(|output| (output.queue.name, output.stats()))
     }
 }
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
         let deadline = Instant::now() + SETTLE;
-        let outputs = &self.shared.outputs;
-        outputs.iter().for_each(|output| {
-            output.settle(deadline);
+        self.outputs.iter().for_each(|output| {
+            output.queue.settle(deadline);
         });
         // With room again, what was dropped last can be told.
         self.shared.report_dropped();
-        let left: u64 = outputs.iter().map(|output| output.settle(deadline)).sum();
-        outputs.iter().for_each(|output| output.close());
-        for writer in self.writers.drain(..) {
+        let left: u64 = self.outputs.iter().map(|output| output.queue.settle(deadline)).sum();
+        #[cfg(feature = "logstash")]
+        self.outputs.iter().filter_map(|output| output.shipping.as_ref()).for_each(|shipping| {
+            shipping.settle(deadline);
+            shipping.stop();
+        });
+        self.outputs.iter().for_each(|output| output.queue.close());
+        for writer in self.outputs.iter_mut().flat_map(|output| output.threads.drain(..)) {
             // One that hangs in a write cannot be waited for.
             while !writer.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
@@ -93,6 +168,10 @@ impl Drop for LogGuard {
         }
         if left > 0 {
             eprintln!("log: {left} lines were not written in time");
+        }
+        let spooled: u64 = self.outputs.iter().map(Running::spooled).sum();
+        if spooled > 0 {
+            eprintln!("log: {spooled} events stay in the spool until the next start");
         }
     }
 }
@@ -106,9 +185,16 @@ impl fmt::Debug for LogGuard {
 /// Whether a configuration can be used, without opening anything.
 ///
 /// # Errors
-/// [`LogError::Level`].
+/// The first of [`faults`].
 pub fn check(config: &LogConfig) -> Result<(), LogError> {
-    levels(config).map(drop)
+    faults(config).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Everything that makes a configuration unusable, without opening anything.
+pub fn faults(config: &LogConfig) -> Vec<LogError> {
+    let logstash = config.logstash.iter().flat_map(LogstashConfig::faults);
+    let settings = logstash.map(|(key, fault)| LogError::Setting { key, fault });
+    levels(config).err().into_iter().chain(settings).collect()
 }
 
 /// Installs the process's subscriber: the configured outputs behind the configured levels. For binaries.
@@ -126,14 +212,24 @@ pub fn init(config: &LogConfig, service: &str, version: &str) -> Result<LogGuard
 /// A layer for a subscriber of your own, which also decides the levels: `config.level` is not used.
 ///
 /// # Errors
-/// When a file cannot be opened.
+/// When a file or the spool cannot be opened, or [`check`] refuses `[log.logstash]`.
 pub fn layer(config: &LogConfig, service: &str, version: &str) -> Result<(JsonLayer, LogGuard), LogError> {
     let mut outputs = Vec::new();
     if config.stdout.enabled {
-        outputs.push(Output::start("log-stdout", config, io::stdout()).map_err(LogError::Thread)?);
+        outputs.push(Running::start(queue("stdout", config), io::stdout())?);
     }
     if let Some(file) = &config.file {
-        outputs.push(Output::start("log-file", config, open(file, service)?).map_err(LogError::Thread)?);
+        outputs.push(Running::start(queue("file", config), open(file, service)?)?);
+    }
+    if let Some(logstash) = &config.logstash {
+        check(config)?;
+        #[cfg(feature = "logstash")]
+        outputs.push(super::logstash::start(logstash, config.queue.0, service)?);
+        #[cfg(not(feature = "logstash"))]
+        return Err(LogError::Setting {
+            key: "log.logstash",
+            fault: format!("{} for {:?}", super::logstash_config::ABSENT, logstash.url),
+        });
     }
     Ok(assemble(config, service, version, outputs))
 }
@@ -148,20 +244,28 @@ pub fn layer_to(
     service: &str,
     version: &str,
 ) -> Result<(JsonLayer, LogGuard), LogError> {
-    let output = Output::start("log-writer", config, writer).map_err(LogError::Thread)?;
+    let output = Running::start(queue("writer", config), writer)?;
     Ok(assemble(config, service, version, vec![output]))
+}
+
+fn queue(name: &'static str, config: &LogConfig) -> Queue {
+    let policy = match config.overflow {
+        Overflow::Drop => Policy::Drop,
+        Overflow::Block => Policy::Block(None),
+    };
+    Queue::new(name, config.queue.0, policy)
 }
 
 fn assemble(
     config: &LogConfig,
     service: &str,
     version: &str,
-    outputs: Vec<(Arc<Output>, JoinHandle<()>)>,
+    outputs: Vec<Running>,
 ) -> (JsonLayer, LogGuard) {
-    let (outputs, writers) = outputs.into_iter().unzip();
     let host = config.host.clone().unwrap_or_else(host_name);
-    let layer = JsonLayer::new(Common { service: service.into(), version: version.into(), host }, outputs);
-    let guard = LogGuard { shared: layer.shared(), writers };
+    let queues = outputs.iter().map(|output| output.queue.clone()).collect();
+    let layer = JsonLayer::new(Common { service: service.into(), version: version.into(), host }, queues);
+    let guard = LogGuard { shared: layer.shared(), outputs };
     (layer, guard)
 }
 

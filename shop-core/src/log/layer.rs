@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::encode::{Common, Encoder, Surroundings};
-use super::output::Output;
+use super::queue::{Queue, Rank};
 use crate::{Clock, SystemClock, Timestamp, chance};
 
 thread_local! {
@@ -26,11 +26,11 @@ pub struct JsonLayer {
 pub(super) struct Shared {
     pub(super) common: Common,
     pub(super) sequence: AtomicU64,
-    pub(super) outputs: Vec<Arc<Output>>,
+    pub(super) outputs: Vec<Arc<Queue>>,
 }
 
 impl JsonLayer {
-    pub(super) fn new(common: Common, outputs: Vec<Arc<Output>>) -> Self {
+    pub(super) fn new(common: Common, outputs: Vec<Arc<Queue>>) -> Self {
         Self { shared: Arc::new(Shared { common, sequence: AtomicU64::new(0), outputs }) }
     }
 
@@ -56,25 +56,35 @@ impl Shared {
             around.trace_id = Some(&request.trace.trace_id);
         }
         // An access event is its own service's, whoever's request it is part of.
-        if event.metadata().target().ends_with("::access") {
+        let access = event.metadata().target().ends_with("::access");
+        if access {
             around.service = None;
         }
+        let rank = match *event.metadata().level() {
+            Level::ERROR | Level::WARN => Rank::High,
+            _ if access => Rank::High,
+            Level::INFO => Rank::Info,
+            Level::DEBUG | Level::TRACE => Rank::Detail,
+        };
         let line = encoder.encode(event, &self.common, at, &around);
         for output in &self.outputs {
-            output.send(line);
+            output.send(line, rank);
         }
     }
 
-    /// Says in the stream what the stream has lost.
+    /// Says in the stream what an output has lost: to all of them, since the line takes a number of the sequence.
     pub(super) fn report_dropped(&self) {
-        for output in &self.outputs {
-            if let Some((dropped, total)) = output.take_dropped() {
-                output.send(&self.dropped_line(dropped, total));
+        for lossy in &self.outputs {
+            if let Some((dropped, total)) = lossy.take_dropped() {
+                let line = self.dropped_line(lossy.name, dropped, total);
+                for output in &self.outputs {
+                    output.send(&line, Rank::High);
+                }
             }
         }
     }
 
-    fn dropped_line(&self, dropped: u64, total: u64) -> Vec<u8> {
+    fn dropped_line(&self, output: &str, dropped: u64, total: u64) -> Vec<u8> {
         let Common { service, version, host } = &self.common;
         let at: Timestamp = SystemClock.now();
         let line = serde_json::json!({
@@ -86,7 +96,7 @@ impl Shared {
                 "id": chance::id_of_now().to_string(), "sequence": self.sequence.fetch_add(1, Ordering::Relaxed),
                 "action": "log.dropped",
             },
-            "shop": {"dropped": dropped, "dropped_total": total},
+            "shop": {"output": output, "dropped": dropped, "dropped_total": total},
         });
         let mut line = line.to_string().into_bytes();
         line.push(b'\n');
