@@ -318,6 +318,32 @@ fn a_bad_configuration_is_named() {
 }
 
 #[cfg(feature = "http")]
+#[test]
+fn what_became_of_the_lines_is_in_the_metrics() {
+    let metrics = shop_core::http::install_prometheus().unwrap();
+    let gate = Gate::default();
+    let (layer, guard) =
+        layer_to(gate.clone(), &LogConfig { queue: ByteSize(0), ..config() }, "shop", "1").unwrap();
+    gate.close();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        let filler = "x".repeat(4000);
+        (0..100).for_each(|n| tracing::info!(n, filler, "x"));
+    });
+    let dropped = guard.stats().dropped;
+    guard.record_metrics();
+    for line in [
+        r#"log_events_total{output="writer",outcome="written"} 0"#.to_owned(),
+        format!(r#"log_events_total{{output="writer",outcome="dropped"}} {dropped}"#),
+        format!(r#"log_events_waiting{{output="writer",place="memory"}} {}"#, 100 - dropped),
+        r#"log_events_waiting{output="writer",place="spool"} 0"#.to_owned(),
+    ] {
+        let text = metrics.render();
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    gate.open();
+}
+
+#[cfg(feature = "http")]
 #[tokio::test]
 async fn events_inside_a_request_carry_its_ids_and_its_service() {
     use shop_core::http::{Router, reply};

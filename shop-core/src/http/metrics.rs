@@ -87,6 +87,11 @@ pub fn install_prometheus() -> Result<PrometheusHandle, super::BoxError> {
             "http_request_duration_seconds",
             "From a request's head to its answer's end."
         );
+        #[cfg(feature = "log")]
+        {
+            metrics::describe_counter!("log_events_total", "Log events by what became of them at an output.");
+            metrics::describe_gauge!("log_events_waiting", "Log events on their way to an output.");
+        }
         Ok(handle)
     });
     handle.clone().map_err(Into::into)

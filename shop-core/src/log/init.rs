@@ -1,10 +1,7 @@
 //! Outputs opened, and the layer and its guard made.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use tracing_appender::rolling::{self, RollingFileAppender};
 use tracing_subscriber::Layer;
@@ -13,13 +10,11 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::config::{FileConfig, LogConfig, Overflow, Rotation};
 use super::encode::Common;
-use super::layer::{JsonLayer, Shared};
+use super::guard::{LogGuard, Running};
+use super::layer::JsonLayer;
 use super::logstash_config::LogstashConfig;
 use super::output;
 use super::queue::{Policy, Queue};
-
-/// How long the end of a process waits for its last lines.
-const SETTLE: Duration = Duration::from_secs(5);
 
 /// Why logging cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -60,128 +55,6 @@ pub enum LogError {
     Installed,
 }
 
-/// What became of the lines so far: of an output, or summed over all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// Written; by Logstash: acknowledged, also those that an earlier process left in the spool. `tcp://` and `udp://`
-    /// acknowledge nothing: handed to the operating system.
-    pub written: u64,
-    /// Dropped because there was no room, or because Logstash would never take them.
-    pub dropped: u64,
-    /// Not written because of an error, such as a full disk.
-    pub failed: u64,
-    /// On their way, in memory.
-    pub queued: u64,
-    /// On their way, in the spool.
-    pub spooled: u64,
-}
-
-/// An output that runs.
-pub(super) struct Running {
-    pub(super) queue: Arc<Queue>,
-    pub(super) threads: Vec<JoinHandle<()>>,
-    #[cfg(feature = "logstash")]
-    pub(super) shipping: Option<super::logstash::Shipping>,
-}
-
-impl Running {
-    fn start(queue: Queue, writer: impl Write + Send + 'static) -> Result<Self, LogError> {
-        let queue = Arc::new(queue);
-        let thread = output::start(queue.clone(), writer).map_err(LogError::Thread)?;
-        Ok(Self {
-            queue,
-            threads: vec![thread],
-            #[cfg(feature = "logstash")]
-            shipping: None,
-        })
-    }
-
-    /// Lines that are safe on a disk and not yet where they belong.
-    fn spooled(&self) -> u64 {
-        #[cfg(feature = "logstash")]
-        if let Some(shipping) = &self.shipping {
-            return shipping.spooled();
-        }
-        0
-    }
-
-    fn stats(&self) -> LogStats {
-        LogStats {
-            written: self.queue.written(),
-            dropped: self.queue.dropped(),
-            failed: self.queue.failed(),
-            queued: self.queue.waiting(),
-            spooled: self.spooled(),
-        }
-    }
-}
-
-/// Keeps the outputs alive. Dropped, it waits up to 5 s until every line is written, and tells stderr if some could not be. A
-/// spool keeps what Logstash has not acknowledged by then for the next start; it is not waited for when nobody answers.
-#[must_use = "dropped at once, it ends the log"]
-pub struct LogGuard {
-    shared: Arc<Shared>,
-    outputs: Vec<Running>,
-}
-
-impl LogGuard {
-    /// What became of the lines so far, summed over the outputs.
-    pub fn stats(&self) -> LogStats {
-        self.outputs.iter().map(Running::stats).fold(LogStats::default(), |sum, output| LogStats {
-            written: sum.written + output.written,
-            dropped: sum.dropped + output.dropped,
-            failed: sum.failed + output.failed,
-            queued: sum.queued + output.queued,
-            spooled: sum.spooled + output.spooled,
-        })
-    }
-
-    /// What became of the lines so far, by the name of the output: `stdout`, `file`, `logstash`.
-    pub fn outputs(&self) -> impl Iterator<Item = (&'static str, LogStats)> {
-        self.outputs.iter().map(|output| (output.queue.name, output.stats()))
-    }
-}
-
-impl Drop for LogGuard {
-    fn drop(&mut self) {
-        let deadline = Instant::now() + SETTLE;
-        self.outputs.iter().for_each(|output| {
-            output.queue.settle(deadline);
-        });
-        // With room again, what was dropped last can be told.
-        self.shared.report_dropped();
-        let left: u64 = self.outputs.iter().map(|output| output.queue.settle(deadline)).sum();
-        #[cfg(feature = "logstash")]
-        self.outputs.iter().filter_map(|output| output.shipping.as_ref()).for_each(|shipping| {
-            shipping.settle(deadline);
-            shipping.stop();
-        });
-        self.outputs.iter().for_each(|output| output.queue.close());
-        for writer in self.outputs.iter_mut().flat_map(|output| output.threads.drain(..)) {
-            // One that hangs in a write cannot be waited for.
-            while !writer.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            if writer.is_finished() && writer.join().is_err() {
-                eprintln!("log: a writer panicked");
-            }
-        }
-        if left > 0 {
-            eprintln!("log: {left} lines were not written in time");
-        }
-        let spooled: u64 = self.outputs.iter().map(Running::spooled).sum();
-        if spooled > 0 {
-            eprintln!("log: {spooled} events stay in the spool until the next start");
-        }
-    }
-}
-
-impl fmt::Debug for LogGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogGuard").field("stats", &self.stats()).finish()
-    }
-}
-
 /// Whether a configuration can be used, without opening anything.
 ///
 /// # Errors
@@ -216,10 +89,10 @@ pub fn init(config: &LogConfig, service: &str, version: &str) -> Result<LogGuard
 pub fn layer(config: &LogConfig, service: &str, version: &str) -> Result<(JsonLayer, LogGuard), LogError> {
     let mut outputs = Vec::new();
     if config.stdout.enabled {
-        outputs.push(Running::start(queue("stdout", config), io::stdout())?);
+        outputs.push(start(queue("stdout", config), io::stdout())?);
     }
     if let Some(file) = &config.file {
-        outputs.push(Running::start(queue("file", config), open(file, service)?)?);
+        outputs.push(start(queue("file", config), open(file, service)?)?);
     }
     if let Some(logstash) = &config.logstash {
         check(config)?;
@@ -244,8 +117,19 @@ pub fn layer_to(
     service: &str,
     version: &str,
 ) -> Result<(JsonLayer, LogGuard), LogError> {
-    let output = Running::start(queue("writer", config), writer)?;
+    let output = start(queue("writer", config), writer)?;
     Ok(assemble(config, service, version, vec![output]))
+}
+
+fn start(queue: Queue, writer: impl Write + Send + 'static) -> Result<Running, LogError> {
+    let queue = Arc::new(queue);
+    let thread = output::start(queue.clone(), writer).map_err(LogError::Thread)?;
+    Ok(Running {
+        queue,
+        threads: vec![thread],
+        #[cfg(feature = "logstash")]
+        shipping: None,
+    })
 }
 
 fn queue(name: &'static str, config: &LogConfig) -> Queue {
@@ -265,7 +149,7 @@ fn assemble(
     let host = config.host.clone().unwrap_or_else(host_name);
     let queues = outputs.iter().map(|output| output.queue.clone()).collect();
     let layer = JsonLayer::new(Common { service: service.into(), version: version.into(), host }, queues);
-    let guard = LogGuard { shared: layer.shared(), outputs };
+    let guard = LogGuard::new(layer.shared(), outputs);
     (layer, guard)
 }
 

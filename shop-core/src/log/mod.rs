@@ -46,6 +46,7 @@
 
 mod config;
 mod encode;
+mod guard;
 mod init;
 mod layer;
 #[cfg(feature = "logstash")]
@@ -57,7 +58,8 @@ mod queue;
 mod url;
 
 pub use self::config::{FileConfig, LogConfig, Overflow, Rotation, StdoutConfig};
-pub use self::init::{LogError, LogGuard, LogStats, check, faults, init, layer, layer_to};
+pub use self::guard::{LogGuard, LogStats};
+pub use self::init::{LogError, check, faults, init, layer, layer_to};
 pub use self::layer::JsonLayer;
 pub use self::logstash_config::{LogstashConfig, LogstashOverflow, SpoolConfig};
 pub use self::url::{LogstashScheme, LogstashUrl};

@@ -22,7 +22,8 @@ use tokio::sync::Notify;
 use self::link::Link;
 use self::shipper::{Shipper, Source};
 use self::spool::{Spool, Writer};
-use super::init::{LogError, Running};
+use super::guard::Running;
+use super::init::LogError;
 use super::logstash_config::{LogstashConfig, LogstashOverflow};
 use super::queue::{Policy, Queue};
 
