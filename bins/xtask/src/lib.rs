@@ -24,9 +24,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what the tests need and is missing, start the database servers, then run all tests.
+    /// Install what the tests need and is missing, start the servers that they ask for, then run all tests.
     Test(test::Options),
-    /// Only the database servers of the tests: prints what to export, and keeps them until Ctrl-C.
+    /// Only the servers of the tests: prints what to export, and keeps them until Ctrl-C.
     Servers,
     /// Separate servers over PostgreSQL and MongoDB, killed and stopped under load; then the sums are checked.
     Torture(torture::Options),

@@ -6,6 +6,7 @@ mod best_effort;
 mod http;
 mod lines;
 mod lumberjack;
+mod node_logstash;
 mod overflow;
 mod receiver;
 mod sender;

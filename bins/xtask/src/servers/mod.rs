@@ -1,19 +1,21 @@
-//! The database servers of the tests: real ones, of the project's own, on free ports and in fresh folders.
+//! The servers of the tests: real ones, of the project's own, on free ports and in fresh folders.
 //!
 //! A server ends when it is dropped, and also with the thread that started it, whatever ended that one. What a run that was
 //! killed has left in the folder for temporary files, the next one removes.
 
 mod folder;
+mod logstash;
 mod mongodb;
 mod postgres;
 mod process;
 
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use crate::run::Result;
 
+pub use logstash::Logstash;
 pub use mongodb::{Mongodb, mongod};
 pub use postgres::Postgres;
 pub use process::Process;
@@ -27,6 +29,12 @@ pub const POSTGRES_URL: &str = "SHOP_TEST_POSTGRES_URL";
 pub const MONGODB_URL: &str = "SHOP_TEST_MONGODB_URL";
 /// What the tests are told: the `mongod` to start one of their own with.
 pub const MONGOD: &str = "SHOP_TEST_MONGOD";
+/// What the tests are told: where a node-logstash takes JSON lines over HTTP.
+pub const LOGSTASH_HTTP_URL: &str = "SHOP_TEST_LOGSTASH_HTTP_URL";
+/// What the tests are told: where it takes datagrams.
+pub const LOGSTASH_UDP_URL: &str = "SHOP_TEST_LOGSTASH_UDP_URL";
+/// What the tests are told: the file to which it writes its events, a line each.
+pub const LOGSTASH_EVENTS: &str = "SHOP_TEST_LOGSTASH_EVENTS";
 
 /// The servers that the tests ask for: those that the environment names, and own ones for the rest.
 #[derive(Debug)]
@@ -34,6 +42,7 @@ pub(crate) struct Servers {
     /// Only kept.
     _postgres: Option<Postgres>,
     _mongodb: Option<Mongodb>,
+    _logstash: Option<Logstash>,
     exports: Vec<(&'static str, OsString)>,
 }
 
@@ -49,11 +58,21 @@ impl Servers {
             url.is_some()
         };
         let (has_postgres, has_mongodb) = (given(POSTGRES_URL), given(MONGODB_URL));
+        let has_logstash =
+            [LOGSTASH_HTTP_URL, LOGSTASH_UDP_URL, LOGSTASH_EVENTS].map(&mut given) == [true; 3];
         let postgres = if has_postgres { None } else { Some(Postgres::start()?) };
         let mongodb = if has_mongodb { None } else { Some(Mongodb::start()?) };
+        let logstash = if has_logstash { None } else { Some(Logstash::start()?) };
         exports.extend(postgres.iter().map(|server| (POSTGRES_URL, server.url().into())));
         exports.extend(mongodb.iter().map(|server| (MONGODB_URL, server.url().into())));
-        Ok(Self { _postgres: postgres, _mongodb: mongodb, exports })
+        if let Some(server) = &logstash {
+            exports
+                .retain(|(name, _)| ![LOGSTASH_HTTP_URL, LOGSTASH_UDP_URL, LOGSTASH_EVENTS].contains(name));
+            exports.push((LOGSTASH_HTTP_URL, server.http_url().into()));
+            exports.push((LOGSTASH_UDP_URL, server.udp_url().into()));
+            exports.push((LOGSTASH_EVENTS, server.events().into()));
+        }
+        Ok(Self { _postgres: postgres, _mongodb: mongodb, _logstash: logstash, exports })
     }
 
     /// Variables that the tests look for.
@@ -72,6 +91,12 @@ pub(crate) fn keep() -> Result {
     loop {
         std::thread::park();
     }
+}
+
+/// A UDP port that nobody has at the moment.
+fn free_udp_port() -> Result<u16> {
+    let socket = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    socket.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
 }
 
 /// A port that nobody has at the moment.
