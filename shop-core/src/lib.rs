@@ -16,6 +16,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `config` | layered, typed configuration with the origin of every value |
+//! | `etcd` | common configuration in etcd, watched while the process runs; builds with `protoc` |
 //! | `log` | JSON events to stdout and rolling files |
 //! | `logstash` | the same events to Logstash, acknowledged ones through a spool on disk |
 //! | `drain` | the end of a server that cuts no request short |

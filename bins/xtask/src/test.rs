@@ -23,6 +23,10 @@ pub(crate) fn run(options: &Options) -> Result {
     if !succeeds(Command::new("curl").arg("--version")) {
         apt_install(&["curl"])?;
     }
+    // etcd's client makes its messages of their definitions when it is built.
+    if !succeeds(Command::new("protoc").arg("--version")) {
+        apt_install(&["protobuf-compiler", "libprotobuf-dev"])?;
+    }
     // Also when the tests fail, they end with this.
     let servers = Servers::start()?;
     let mut tests = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);

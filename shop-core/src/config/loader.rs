@@ -1,6 +1,7 @@
 //! The layers put together and read as one typed value.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -124,29 +125,13 @@ impl Loader {
         self,
         check: impl FnOnce(&T) -> Vec<Violation>,
     ) -> Result<Loaded<T>, ConfigErrors> {
-        let mut faults = Vec::new();
-        let mut tree = self.tree(&mut faults);
-        let value = read(&mut tree, &mut faults);
-        if let (Some(value), true) = (value, faults.is_empty()) {
-            for violation in check(&value) {
-                let path: Vec<Step> = violation
-                    .path
-                    .split('.')
-                    .filter(|step| !step.is_empty())
-                    .map(|step| step.parse().map_or_else(|_| Step::Key(step.to_owned()), Step::Index))
-                    .collect();
-                faults.push(fault(&tree, &path, &violation.message));
-            }
-            if faults.is_empty() {
-                return Ok(Loaded { value, tree });
-            }
-        }
-        Err(ConfigErrors(faults))
+        self.layers().load(None, check)
     }
 
-    fn tree(self, faults: &mut Vec<ConfigError>) -> Node {
-        faults.extend(self.faults);
-        let mut root = Node::table(Origin::Default);
+    /// Reads the files, once.
+    pub(super) fn layers(self) -> Layers {
+        let mut faults = self.faults;
+        let mut files = Node::table(Origin::Default);
         for source in self.files {
             let (name, text) = match source {
                 Source::Text(name, text) => (name, text),
@@ -161,15 +146,65 @@ impl Loader {
                 },
             };
             match file::parse(&name, &text) {
-                Ok(tree) => root.merge(tree),
+                Ok(tree) => files.merge(tree),
                 Err(errors) => faults.extend(errors),
             }
         }
+        Layers { files, variables: self.variables, flags: self.flags, faults }
+    }
+}
+
+/// What a [`Loader`] was given, with its files as they were when they were read.
+#[derive(Clone)]
+pub(super) struct Layers {
+    files: Node,
+    variables: Vec<(String, String)>,
+    flags: Vec<(String, String, Value)>,
+    faults: Vec<ConfigError>,
+}
+
+/// A layer from elsewhere, which lies over the files and under the environment.
+pub(super) struct Remote {
+    pub(super) tree: Node,
+    pub(super) faults: Vec<ConfigError>,
+}
+
+impl Layers {
+    /// Reads the layers as `T`; secrets are looked up anew.
+    pub(super) fn load<T: DeserializeOwned>(
+        &self,
+        remote: Option<Remote>,
+        check: impl FnOnce(&T) -> Vec<Violation>,
+    ) -> Result<Loaded<T>, ConfigErrors> {
+        let mut faults = Vec::new();
+        let mut tree = self.tree(remote, &mut faults);
+        let value = read(&mut tree, &mut faults);
+        if let (Some(value), true) = (value, faults.is_empty()) {
+            for violation in check(&value) {
+                let path: Vec<Step> =
+                    violation.path.split('.').filter(|step| !step.is_empty()).map(Step::of).collect();
+                faults.push(fault(&tree, &path, &violation.message));
+            }
+            if faults.is_empty() {
+                return Ok(Loaded { value, tree });
+            }
+        }
+        Err(ConfigErrors(faults))
+    }
+
+    /// The layers merged, with the secrets that are referred to.
+    pub(super) fn tree(&self, remote: Option<Remote>, faults: &mut Vec<ConfigError>) -> Node {
+        faults.extend(self.faults.iter().cloned());
+        let mut root = self.files.clone();
+        if let Some(remote) = remote {
+            faults.extend(remote.faults);
+            root.merge(remote.tree);
+        }
         env::apply(&self.variables, &mut root, faults);
-        for (name, path, value) in self.flags {
-            let origin = Origin::Flag { name: name.into() };
+        for (name, path, value) in &self.flags {
+            let origin = Origin::Flag { name: name.as_str().into() };
             let path: Vec<&str> = path.split('.').collect();
-            root.put(&path, Node::from_json(value, &origin));
+            root.put(&path, Node::from_json(value.clone(), &origin));
         }
         root.for_each_scalar(&mut Vec::new(), &mut |path, node| {
             let Kind::Scalar(Value::String(text)) = &node.kind else {
@@ -192,7 +227,7 @@ impl Loader {
 }
 
 /// Reads the tree; every fault is noted, the faulty part is taken away, and the rest is read again.
-fn read<T: DeserializeOwned>(tree: &mut Node, faults: &mut Vec<ConfigError>) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(tree: &mut Node, faults: &mut Vec<ConfigError>) -> Option<T> {
     let mut taken: Vec<Vec<Step>> = Vec::new();
     loop {
         let misfit: Misfit = match T::deserialize(&*tree) {
@@ -242,20 +277,23 @@ fn fault(tree: &Node, path: &[Step], message: &str) -> ConfigError {
 }
 
 /// A configuration, and where each of its values came from.
-#[derive(Debug)]
 pub struct Loaded<T> {
     /// The configuration.
     pub value: T,
-    tree: Node,
+    pub(super) tree: Node,
+}
+
+/// Shows no value, which might be a secret: [`Loaded::explain`] shows what may be seen.
+impl<T> fmt::Debug for Loaded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").finish_non_exhaustive()
+    }
 }
 
 impl<T> Loaded<T> {
     /// Where the value of a key, `orders.store` or `routes.0.path`, came from.
     pub fn origin(&self, path: &str) -> Origin {
-        let steps: Vec<Step> = path
-            .split('.')
-            .map(|step| step.parse().map_or_else(|_| Step::Key(step.to_owned()), Step::Index))
-            .collect();
+        let steps: Vec<Step> = path.split('.').map(Step::of).collect();
         self.tree.get(&steps).map_or(Origin::Default, |node| node.origin.clone())
     }
 

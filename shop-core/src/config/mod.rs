@@ -4,8 +4,9 @@
 //!
 //! 1. defaults: those of the type itself (`#[serde(default)]`)
 //! 2. TOML files, later ones over earlier ones
-//! 3. the environment, `SHOP__SECTION__KEY`
-//! 4. flags
+//! 3. etcd, `<prefix>/common/section/key` under `<prefix>/<service>/section/key` (feature `etcd`; `Loader::live`)
+//! 4. the environment, `SHOP__SECTION__KEY`
+//! 5. flags
 //!
 //! Unknown keys are errors whether or not the type says so, and *all* faults are told at once, each with its file and line, its
 //! variable or its flag. The environment is handed in, so a test never has to change its process's.
@@ -40,8 +41,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod difference;
 mod env;
 mod error;
+mod etcd;
 mod explain;
 mod file;
 mod loader;
@@ -50,7 +53,11 @@ mod reader;
 mod secret;
 mod tree;
 
+pub use self::difference::Changed;
 pub use self::error::{ConfigError, ConfigErrors};
+pub use self::etcd::EtcdConfig;
+#[cfg(feature = "etcd")]
+pub use self::etcd::{Change, Changes, EditError, Editor, Live, LiveError, Status, Watcher};
 pub use self::explain::{Explained, Explanation};
 pub use self::loader::{Loaded, Loader, Violation};
 pub use self::origin::Origin;

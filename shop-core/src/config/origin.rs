@@ -16,7 +16,13 @@ pub enum Origin {
         /// Counted from 1.
         line: usize,
     },
-    // etcd has its place here, above the files and below the environment.
+    /// A key of etcd.
+    Etcd {
+        /// Whole, with the prefix.
+        key: Arc<str>,
+        /// When it was written last: etcd's `mod_revision`.
+        revision: i64,
+    },
     /// A variable of the environment.
     Env {
         /// Its name.
@@ -34,6 +40,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{path}:{line}"),
+            Self::Etcd { key, revision } => write!(f, "{key}@{revision}"),
             Self::Env { name } | Self::Flag { name } => f.write_str(name),
         }
     }

@@ -13,6 +13,13 @@ pub(super) enum Step {
     Index(usize),
 }
 
+impl Step {
+    /// A step as it is written.
+    pub(super) fn of(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Key(text.to_owned()), Self::Index)
+    }
+}
+
 /// `orders.store`, `routes.0.path`
 pub(super) fn show(path: &[Step]) -> String {
     let steps: Vec<String> = path

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::init::LogLevels;
 use super::layer::Shared;
 use super::queue::Queue;
 
@@ -62,11 +63,17 @@ impl Running {
 pub struct LogGuard {
     shared: Arc<Shared>,
     outputs: Vec<Running>,
+    pub(super) levels: Option<LogLevels>,
 }
 
 impl LogGuard {
     pub(super) fn new(shared: Arc<Shared>, outputs: Vec<Running>) -> Self {
-        Self { shared, outputs }
+        Self { shared, outputs, levels: None }
+    }
+
+    /// To set the levels; none where the subscriber is not [`init`](super::init)'s.
+    pub fn levels(&self) -> Option<LogLevels> {
+        self.levels.clone()
     }
 
     /// What became of the lines so far, summed over the outputs.

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use tracing_appender::rolling::{self, RollingFileAppender};
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::config::{FileConfig, LogConfig, Overflow, Rotation};
 use super::encode::Common;
@@ -50,9 +50,26 @@ pub enum LogError {
     /// A writer's thread cannot be started.
     #[error("cannot start a writer's thread")]
     Thread(#[source] io::Error),
+    /// The subscriber is no more.
+    #[error("the log has ended")]
+    Ended,
     /// Another subscriber was installed before.
     #[error("a tracing subscriber is installed already")]
     Installed,
+}
+
+/// Sets the levels of the process's log while it runs.
+#[derive(Debug, Clone)]
+pub struct LogLevels(reload::Handle<Targets, Registry>);
+
+impl LogLevels {
+    /// Logs at this level, or at these levels by target, from now on: `info`, `warn,shop_orders=debug`.
+    ///
+    /// # Errors
+    /// [`LogError::Level`]; [`LogError::Ended`].
+    pub fn set(&self, level: &str) -> Result<(), LogError> {
+        self.0.reload(parse(level)?).map_err(|_| LogError::Ended)
+    }
 }
 
 /// Whether a configuration can be used, without opening anything.
@@ -67,7 +84,7 @@ pub fn check(config: &LogConfig) -> Result<(), LogError> {
 pub fn faults(config: &LogConfig) -> Vec<LogError> {
     let logstash = config.logstash.iter().flat_map(LogstashConfig::faults);
     let settings = logstash.map(|(key, fault)| LogError::Setting { key, fault });
-    levels(config).err().into_iter().chain(settings).collect()
+    parse(&config.level).err().into_iter().chain(settings).collect()
 }
 
 /// Installs the process's subscriber: the configured outputs behind the configured levels. For binaries.
@@ -75,8 +92,9 @@ pub fn faults(config: &LogConfig) -> Vec<LogError> {
 /// # Errors
 /// When the level is not one, a file cannot be opened, or a subscriber is installed already.
 pub fn init(config: &LogConfig, service: &str, version: &str) -> Result<LogGuard, LogError> {
-    let levels = levels(config)?;
-    let (layer, guard) = layer(config, service, version)?;
+    let (levels, handle) = reload::Layer::new(parse(&config.level)?);
+    let (layer, mut guard) = layer(config, service, version)?;
+    guard.levels = Some(LogLevels(handle));
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(levels));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Installed)?;
     Ok(guard)
@@ -153,16 +171,16 @@ fn assemble(
     (layer, guard)
 }
 
-fn levels(config: &LogConfig) -> Result<Targets, LogError> {
-    let refuse = || LogError::Level(config.level.clone());
+fn parse(level: &str) -> Result<Targets, LogError> {
+    let refuse = || LogError::Level(level.to_owned());
     // A text that is no level would be taken for the name of a target.
-    let mut parts = config.level.split(',');
+    let mut parts = level.split(',');
     if parts.any(|part| {
         !part.contains('=') && part.trim().parse::<tracing::Level>().is_err() && part.trim() != "off"
     }) {
         return Err(refuse());
     }
-    config.level.parse().map_err(|_| refuse())
+    level.parse().map_err(|_| refuse())
 }
 
 fn open(config: &FileConfig, service: &str) -> Result<RollingFileAppender, LogError> {

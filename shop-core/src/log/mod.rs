@@ -59,7 +59,7 @@ mod url;
 
 pub use self::config::{FileConfig, LogConfig, Overflow, Rotation, StdoutConfig};
 pub use self::guard::{LogGuard, LogStats};
-pub use self::init::{LogError, check, faults, init, layer, layer_to};
+pub use self::init::{LogError, LogLevels, check, faults, init, layer, layer_to};
 pub use self::layer::JsonLayer;
 pub use self::logstash_config::{LogstashConfig, LogstashOverflow, SpoolConfig};
 pub use self::url::{LogstashScheme, LogstashUrl};

@@ -3,6 +3,7 @@
 //! A server ends when it is dropped, and also with the thread that started it, whatever ended that one. What a run that was
 //! killed has left in the folder for temporary files, the next one removes.
 
+mod etcd;
 mod folder;
 mod logstash;
 mod mongodb;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use crate::run::Result;
 
+pub use etcd::Etcd;
 pub use logstash::Logstash;
 pub use mongodb::{Mongodb, mongod};
 pub use postgres::Postgres;
@@ -25,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the tests are told: where PostgreSQL is, as a superuser.
 pub const POSTGRES_URL: &str = "SHOP_TEST_POSTGRES_URL";
+/// What the tests are told: where an etcd is that asks for no user, several members with commas.
+pub const ETCD_ENDPOINTS: &str = "SHOP_TEST_ETCD_ENDPOINTS";
 /// What the tests are told: where a MongoDB replica set is.
 pub const MONGODB_URL: &str = "SHOP_TEST_MONGODB_URL";
 /// What the tests are told: the `mongod` to start one of their own with.
@@ -42,6 +46,7 @@ pub(crate) struct Servers {
     /// Only kept.
     _postgres: Option<Postgres>,
     _mongodb: Option<Mongodb>,
+    _etcd: Option<Etcd>,
     _logstash: Option<Logstash>,
     exports: Vec<(&'static str, OsString)>,
 }
@@ -57,14 +62,17 @@ impl Servers {
             exports.extend(url.clone().map(|url| (name, url)));
             url.is_some()
         };
-        let (has_postgres, has_mongodb) = (given(POSTGRES_URL), given(MONGODB_URL));
+        let [has_postgres, has_mongodb, has_etcd] =
+            [POSTGRES_URL, MONGODB_URL, ETCD_ENDPOINTS].map(&mut given);
         let has_logstash =
             [LOGSTASH_HTTP_URL, LOGSTASH_UDP_URL, LOGSTASH_EVENTS].map(&mut given) == [true; 3];
         let postgres = if has_postgres { None } else { Some(Postgres::start()?) };
         let mongodb = if has_mongodb { None } else { Some(Mongodb::start()?) };
+        let etcd = if has_etcd { None } else { Some(Etcd::start()?) };
         let logstash = if has_logstash { None } else { Some(Logstash::start()?) };
         exports.extend(postgres.iter().map(|server| (POSTGRES_URL, server.url().into())));
         exports.extend(mongodb.iter().map(|server| (MONGODB_URL, server.url().into())));
+        exports.extend(etcd.iter().map(|server| (ETCD_ENDPOINTS, server.endpoint().into())));
         if let Some(server) = &logstash {
             exports
                 .retain(|(name, _)| ![LOGSTASH_HTTP_URL, LOGSTASH_UDP_URL, LOGSTASH_EVENTS].contains(name));
@@ -72,7 +80,7 @@ impl Servers {
             exports.push((LOGSTASH_UDP_URL, server.udp_url().into()));
             exports.push((LOGSTASH_EVENTS, server.events().into()));
         }
-        Ok(Self { _postgres: postgres, _mongodb: mongodb, _logstash: logstash, exports })
+        Ok(Self { _postgres: postgres, _mongodb: mongodb, _etcd: etcd, _logstash: logstash, exports })
     }
 
     /// Variables that the tests look for.

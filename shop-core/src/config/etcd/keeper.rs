@@ -1,0 +1,163 @@
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use super::entries::{Entries, layer, of_service};
+use super::live::{Live, Status, lock};
+use super::section::EtcdConfig;
+use super::snapshot::{Snapshot, path_of};
+use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::loader::Layers;
+use crate::config::{Loaded, Origin, Violation};
+
+pub(super) type Check<T> = Box<dyn Fn(&T) -> Vec<Violation> + Send + Sync>;
+
+/// What etcd's entries are made into a configuration with.
+pub(super) struct Recipe<T> {
+    pub(super) layers: Layers,
+    pub(super) config: EtcdConfig,
+    pub(super) service: String,
+    pub(super) check: Check<T>,
+}
+
+impl<T: DeserializeOwned + Serialize> Recipe<T> {
+    /// The whole configuration with these entries.
+    pub(super) fn load(&self, entries: &Entries) -> Result<Loaded<T>, ConfigErrors> {
+        let remote = layer(entries, &self.config.prefix, &self.service);
+        let loaded = self.layers.load(Some(remote), &self.check)?;
+        match loaded.explain() {
+            Ok(_) => Ok(loaded),
+            Err(error) => Err(ConfigErrors(vec![ConfigError {
+                origin: Origin::Default,
+                path: String::new(),
+                message: error.to_string(),
+            }])),
+        }
+    }
+
+    pub(super) fn ours(&self, all: &Entries) -> Entries {
+        of_service(all, &self.config.prefix, &self.service)
+    }
+}
+
+/// Holds the last good configuration, and decides what takes its place.
+pub(super) struct Keeper<T> {
+    pub(super) recipe: Recipe<T>,
+    accepted: Entries,
+    /// What was refused last, so that it is told once.
+    refused: Option<Entries>,
+    sender: watch::Sender<Arc<Loaded<T>>>,
+    status: Arc<Mutex<Status>>,
+}
+
+impl<T: DeserializeOwned + Serialize> Keeper<T> {
+    pub(super) fn new(
+        recipe: Recipe<T>,
+        accepted: Entries,
+        loaded: Loaded<T>,
+        status: Status,
+    ) -> (Self, Live<T>) {
+        let (sender, current) = watch::channel(Arc::new(loaded));
+        let status = Arc::new(Mutex::new(status));
+        let live = Live::new(current, status.clone());
+        (Self { recipe, accepted, refused: None, sender, status }, live)
+    }
+
+    /// Takes etcd's values at a revision over, whole, if they make a good configuration; nothing is made anew if they are what is
+    /// in effect. Gives what is to be kept on disk.
+    pub(super) fn offer(&mut self, all: &Entries, revision: i64) -> Option<(PathBuf, Snapshot)> {
+        let entries = self.recipe.ours(all);
+        if entries == self.accepted {
+            if self.refused.take().is_some() {
+                tracing::info!(revision, "etcd holds again what is in effect");
+            }
+            self.in_effect(revision);
+            return None;
+        }
+        if self.refused.as_ref() == Some(&entries) {
+            self.update(|status| status.seen = Some(revision));
+            return None;
+        }
+        let keys = keys_that_differ(&self.accepted, &entries);
+        match self.recipe.load(&entries) {
+            Err(errors) => {
+                tracing::error!(revision, keys, error = %errors, "a change in etcd is refused; what was in effect stays");
+                self.update(|status| {
+                    status.seen = Some(revision);
+                    status.refused = Some(format!("{keys}: {errors}"));
+                });
+                self.refused = Some(entries);
+                None
+            }
+            Ok(loaded) => {
+                let before = self.sender.borrow().clone();
+                let changed = before.difference(&loaded).unwrap_or_default();
+                let changed: Vec<&str> = changed.iter().map(|changed| changed.path.as_str()).collect();
+                tracing::info!(revision, keys, changed = changed.join(" "), "a change in etcd is accepted");
+                self.refused = None;
+                self.accepted = entries;
+                self.sender.send_replace(Arc::new(loaded));
+                self.in_effect(revision);
+                snapshot(&self.recipe, &self.accepted, revision)
+            }
+        }
+    }
+
+    /// Etcd's values at this revision are those that are in effect.
+    fn in_effect(&self, revision: i64) {
+        self.update(|status| {
+            (status.revision, status.seen) = (Some(revision), Some(revision));
+            (status.refused, status.from_snapshot) = (None, false);
+        });
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut lock(&self.status));
+    }
+
+    pub(super) fn status(&self) -> Status {
+        lock(&self.status).clone()
+    }
+
+    /// Once nobody reads the configuration any more.
+    pub(super) fn unread(&self) -> impl Future<Output = ()> + use<T> {
+        let sender = self.sender.clone();
+        async move { sender.closed().await }
+    }
+}
+
+/// What is to be kept on disk, if anything is.
+pub(super) fn snapshot<T>(
+    recipe: &Recipe<T>,
+    entries: &Entries,
+    revision: i64,
+) -> Option<(PathBuf, Snapshot)> {
+    let path = path_of(&recipe.config, &recipe.service)?;
+    let (prefix, service) = (recipe.config.prefix.clone(), recipe.service.clone());
+    Some((path, Snapshot { prefix, service, revision, entries: entries.clone() }))
+}
+
+/// Names alone: values may be secrets.
+fn keys_that_differ(before: &Entries, after: &Entries) -> String {
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    let new = after.iter().filter(|(key, entry)| before.get(*key) != Some(entry)).map(|(key, _)| key);
+    let mut keys: Vec<&str> = gone.chain(new).map(String::as_str).collect();
+    keys.sort_unstable();
+    keys.join(" ")
+}
+
+/// Writes a snapshot, if there is one; a disk that cannot take it is told and stops nothing.
+pub(super) async fn keep(snapshot: Option<(PathBuf, Snapshot)>) {
+    let Some((path, snapshot)) = snapshot else { return };
+    let shown = path.display().to_string();
+    let written = tokio::task::spawn_blocking(move || snapshot.write(&path)).await;
+    let fault = match written {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(file = shown, error = fault, "the snapshot of etcd's values cannot be written");
+}
