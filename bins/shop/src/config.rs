@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use shop_core::config::{HumanDuration, Loaded, Loader, Violation};
+#[cfg(not(feature = "etcd"))]
+use shop_core::config::Loaded;
+use shop_core::config::{ConfigErrors, EtcdConfig, HumanDuration, Loader, Violation};
 use shop_core::log::LogConfig;
 use shop_core::process::{DEFAULT_DRAIN, Failure};
 use shop_gateway::{GatewayConfig, ListenConfig, RouteConfig, UpstreamConfig};
@@ -21,6 +23,8 @@ const BUILT_IN: &str = include_str!("built-in.toml");
 #[derive(Debug, Clone, Serialize, Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShopConfig {
+    /// `[etcd]`: common configuration, which lies over the files and under the environment; none when absent.
+    pub etcd: Option<EtcdConfig>,
     /// `[log]`
     pub log: LogConfig,
     /// `[process]`
@@ -156,11 +160,15 @@ impl ShopConfig {
     }
 
     /// What is well-formed and cannot work. `in_process` are the upstreams that are services of this process.
-    fn violations(&self, in_process: &[&str]) -> Vec<Violation> {
+    pub(crate) fn violations(&self, in_process: &[&str]) -> Vec<Violation> {
         let mut found = Vec::new();
-        if let Err(error) = shop_core::log::check(&self.log) {
+        if self.etcd.is_some() && !cfg!(feature = "etcd") {
+            let why = "this build reads no configuration from etcd; build it with `--features etcd`, or full";
+            found.push(Violation::new("etcd", why));
+        }
+        for fault in shop_core::log::faults(&self.log) {
             // It names the key itself: `log.level: …`.
-            let said = error.to_string();
+            let said = fault.to_string();
             let (path, message) = said.split_once(": ").unwrap_or(("log", &said));
             found.push(Violation::new(path, message));
         }
@@ -215,7 +223,13 @@ impl CommonFlags {
 ///
 /// # Errors
 /// Every fault at once, each with its file and line, variable or flag.
-pub fn load(loader: Loader, in_process: &[&str]) -> Result<Loaded<ShopConfig>, Failure> {
+#[cfg(not(feature = "etcd"))]
+pub(crate) fn load(loader: Loader, in_process: &[&str]) -> Result<Loaded<ShopConfig>, Failure> {
     let loaded = loader.load_checked(|config: &ShopConfig| config.violations(in_process));
-    loaded.map_err(|errors| Failure::Config(format!("bad configuration\n{errors}")))
+    loaded.map_err(|errors| bad(&errors))
+}
+
+/// The end of a process whose configuration is bad.
+pub(crate) fn bad(errors: &ConfigErrors) -> Failure {
+    Failure::Config(format!("bad configuration\n{errors}"))
 }

@@ -28,6 +28,9 @@ enum Command {
     Order(OrderCommand),
     /// What is in doubt, and what happens next.
     Doctor(Doctor),
+    /// Show and change the configuration, with what is common in etcd.
+    #[cfg(feature = "etcd")]
+    Config(shop::cli::Config),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
             Command::Check(command) => tool(command.run()),
             Command::Order(command) => tool(command.run()),
             Command::Doctor(command) => tool(command.run()),
+            #[cfg(feature = "etcd")]
+            Command::Config(command) => tool(command.run()),
         },
     }
 }

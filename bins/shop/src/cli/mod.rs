@@ -2,6 +2,8 @@
 
 mod api;
 mod check;
+#[cfg(feature = "etcd")]
+mod config;
 mod doctor;
 mod export;
 mod import;
@@ -11,6 +13,8 @@ mod reconcile;
 mod sums;
 
 pub use check::Check;
+#[cfg(feature = "etcd")]
+pub use config::Config;
 pub use doctor::Doctor;
 pub use export::Export;
 pub use import::Import;

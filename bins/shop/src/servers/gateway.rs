@@ -3,6 +3,7 @@ use shop_core::process::Failure;
 use shop_gateway::{Gateway, GatewayPlan, Server, ServerHandle};
 
 use super::{bind_admin, serve};
+use crate::Source;
 use crate::config::ShopConfig;
 
 /// Binds the gateway and starts its workers.
@@ -22,11 +23,15 @@ pub(super) fn addresses(handle: &ServerHandle) -> String {
 ///
 /// # Errors
 /// If an address cannot be bound.
-pub async fn gateway(config: &ShopConfig, source: &str, shutdown: CancellationToken) -> Result<(), Failure> {
+pub async fn gateway(
+    config: &ShopConfig,
+    source: &Source,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
     let plan = Gateway::builder(config.gateway(&[])).plan();
     let handle = start(&plan.map_err(|errors| Failure::Config(errors.to_string()))?)?;
-    let admin = Admin::new(shop_core::service!("gateway")).config_source(source).metrics(metrics);
+    let admin = source.tell(Admin::new(shop_core::service!("gateway"))).metrics(metrics);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());
     let admin = bind_admin(address, admin).await?;
     tracing::info!("the gateway is ready: {} {}", addresses(&handle), admin.0.address());

@@ -10,6 +10,7 @@ use shop_products::client::RestCatalog;
 
 use super::stores::Close;
 use super::{Bound, bind_admin, serve};
+use crate::Source;
 use crate::config::ShopConfig;
 
 /// The orders service on the configured store, its HTTP API, and what closes the store.
@@ -43,14 +44,17 @@ pub(super) fn admin(admin: Admin, service: &OrderService) -> Admin {
 ///
 /// # Errors
 /// If the store cannot be opened or an address cannot be bound.
-pub async fn orders(config: &ShopConfig, source: &str, shutdown: CancellationToken) -> Result<(), Failure> {
+pub async fn orders(
+    config: &ShopConfig,
+    source: &Source,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
     let catalog =
         RestCatalog::builder(&config.orders.products_url).build().map_err(|error| Failure::fault(&error))?;
     let (service, app, close) = part(config, Arc::new(catalog), Arc::new(SystemClock)).await?;
     let server = Bound::bind("orders", config.orders.listen, app, config.drain()).await?;
-    let admin =
-        admin(Admin::new(shop_core::service!("orders")), &service).config_source(source).metrics(metrics);
+    let admin = admin(source.tell(Admin::new(shop_core::service!("orders"))), &service).metrics(metrics);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8091).into());
     let admin = bind_admin(address, admin).await?;
     tracing::info!(store = %config.orders.store, "orders are ready: {} {}", server.address(), admin.0.address());

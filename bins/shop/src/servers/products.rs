@@ -9,6 +9,7 @@ use shop_products::{ProductService, ProductServiceConfig};
 
 use super::stores::Close;
 use super::{Bound, bind_admin, serve};
+use crate::Source;
 use crate::config::ShopConfig;
 
 /// The products service on the configured store, its HTTP API, and what closes the store.
@@ -44,12 +45,15 @@ pub(super) fn admin(admin: Admin, service: &ProductService) -> Admin {
 ///
 /// # Errors
 /// If the store cannot be opened or an address cannot be bound.
-pub async fn products(config: &ShopConfig, source: &str, shutdown: CancellationToken) -> Result<(), Failure> {
+pub async fn products(
+    config: &ShopConfig,
+    source: &Source,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
     let (service, app, close) = part(config, Arc::new(SystemClock)).await?;
     let server = Bound::bind("products", config.products.listen, app, config.drain()).await?;
-    let admin =
-        admin(Admin::new(shop_core::service!("products")), &service).config_source(source).metrics(metrics);
+    let admin = admin(source.tell(Admin::new(shop_core::service!("products"))), &service).metrics(metrics);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8092).into());
     let admin = bind_admin(address, admin).await?;
     tracing::info!(store = %config.products.store, "products are ready: {} {}", server.address(), admin.0.address());

@@ -12,6 +12,7 @@ use shop_gateway::Gateway;
 use shop_products::LocalCatalog;
 
 use super::{Bound, StoreUrl, bind_admin, gateway, orders, products, serve};
+use crate::Source;
 use crate::config::{CommonFlags, ShopConfig};
 
 /// The gateway's upstreams that `shop up` has in itself.
@@ -67,7 +68,7 @@ fn toml_string(text: &str) -> String {
 ///
 /// # Errors
 /// If a store cannot be opened or an address cannot be bound.
-pub async fn up(config: &ShopConfig, source: &str, shutdown: CancellationToken) -> Result<(), Failure> {
+pub async fn up(config: &ShopConfig, source: &Source, shutdown: CancellationToken) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (products, products_app, close_products) = products::part(config, clock.clone()).await?;
@@ -92,7 +93,7 @@ pub async fn up(config: &ShopConfig, source: &str, shutdown: CancellationToken) 
         Bound::bind("orders", config.orders.listen, orders_app, drain).await?,
         Bound::bind("products", config.products.listen, products_app, drain).await?,
     ];
-    let admin = Admin::new(shop_core::service!("shop")).config_source(source).metrics(metrics);
+    let admin = source.tell(Admin::new(shop_core::service!("shop"))).metrics(metrics);
     let admin = orders::admin(products::admin(admin, &products), &orders);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());
     let admin = bind_admin(address, admin).await?;

@@ -86,6 +86,36 @@ fn every_fault_is_named_with_its_place_and_nothing_is_bound() {
         ),
         ("[products]\nstore = \"mysql://u:hunter2@h/db\"\n", &[], &["{}:2: products.store: "]),
         ("[orders\n", &[], &["{}:1: "]),
+        #[cfg(not(feature = "logstash"))]
+        (
+            "[log]\nlevel = \"loud\"\n[log.logstash]\nurl = \"tcp://logs\"\n",
+            &[],
+            &[
+                "{}:3: log.logstash: this build sends nothing to Logstash; build it with `--features logstash`",
+            ],
+        ),
+        #[cfg(feature = "logstash")]
+        (
+            "[log]\nlevel = \"loud\"\n[log.logstash]\nurl = [\"tcp://logs\",\n\"http://me:hunter2@logs\"]\ncompression = 10\n",
+            &[("SHOP__LOG__LOGSTASH__ACK_TIMEOUT", "0s")],
+            &[
+                "{}:2: log.level: \"loud\" is not a level",
+                "{}:4: log.logstash.url: ",
+                "{}:6: log.logstash.compression: ",
+                "SHOP__LOG__LOGSTASH__ACK_TIMEOUT: log.logstash.ack_timeout: ",
+            ],
+        ),
+        #[cfg(feature = "logstash")]
+        (
+            "[log.logstash]\nurls = \"tcp://logs\"\nurl = \"https://me:hunter2@logs\"\n[log.logstash.spool]\nmax_bytes = \"lots\"\n",
+            &[],
+            &[
+                "{}:2: log.logstash.urls: unknown key",
+                "{}:3: log.logstash.url: ",
+                "{}:4: log.logstash.spool.dir: is missing",
+                "{}:5: log.logstash.spool.max_bytes: ",
+            ],
+        ),
         (
             "[gateway]\nlisten = []\n[orders]\nplace_deadline = \"30s\"\nproducts_url = \"https://me:hunter2@x\"\n",
             // A flag gives the gateway's address.

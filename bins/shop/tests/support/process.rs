@@ -44,7 +44,10 @@ pub(crate) fn server(name: &str) -> Command {
                 "shop-gateway-server",
             ]);
             if cfg!(all(feature = "mongodb", feature = "postgres")) {
-                build.args(["--features", "shop-orders-server/full,shop-products-server/full"]);
+                build.args([
+                    "--features",
+                    "shop-orders-server/full,shop-products-server/full,shop-gateway-server/full",
+                ]);
             }
             if bin.ends_with("release") {
                 build.arg("--release");
