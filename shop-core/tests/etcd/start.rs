@@ -63,6 +63,8 @@ async fn a_start_without_etcd_is_from_the_snapshot_and_says_so() {
     let place = Place::on(&server.endpoint()).with_snapshot();
     place.put("common/limits/low", "3").await;
     let before = place.fresh().await;
+    assert!(!place.snapshot().exists(), "who only reads keeps nothing");
+    place.live().await;
     server.process().kill();
 
     let (said, _guard) = Said::listen();
@@ -116,7 +118,7 @@ async fn a_start_without_etcd_and_without_a_snapshot_is_a_fault_that_says_why() 
 async fn a_start_with_bad_values_is_from_the_last_good_ones() {
     let place = Place::shared().with_snapshot();
     place.put("common/limits/low", "3").await;
-    place.fresh().await;
+    place.live().await;
     place.put("common/limits/low", "11").await;
     let live = place.live().await;
     assert_eq!(live.current().value.limits.low, 3);

@@ -5,6 +5,7 @@ use etcd_client::{
     Client, ConnectOptions, EventType, GetOptions, KvClient, TlsOptions, Txn, WatchClient, WatchOptions,
     WatchResponse, WatchStream,
 };
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::timeout;
 
 use super::entries::Entry;
@@ -13,6 +14,8 @@ use super::section::EtcdConfig;
 
 /// The most of an answer that is read: far more than configuration is.
 const LIMIT: usize = 64 << 20;
+/// How long one member is waited for before the next is asked too.
+const STAGGER: Duration = Duration::from_millis(250);
 
 /// A connection, authenticated. What it was asked and what it answers has its limit of time: the client's own calls wait for
 /// ever while no member can be reached.
@@ -25,8 +28,32 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and gets a token of its own if there is a user: one is never old enough to expire before it is used.
+    /// Connects to the first member that answers for the cluster, asking the next whenever [`STAGGER`] passes or one refuses
+    /// (as RFC 8305 does with addresses): a client of all members at once asks any, the one that is down too.
     pub(super) async fn open(config: &EtcdConfig, limit: Duration) -> Result<Self, String> {
+        let endpoints = &config.endpoints;
+        // Instances begin at different members.
+        let first = crate::chance::next() as usize % endpoints.len().max(1);
+        let mut next = (0..endpoints.len()).map(|step| &endpoints[(first + step) % endpoints.len()]);
+        let mut asked = FuturesUnordered::new();
+        let mut refusals = Vec::new();
+        loop {
+            if let Some(endpoint) = next.next() {
+                asked.push(async move { (endpoint, Self::open_one(config, endpoint, limit).await) });
+            }
+            let wait = if next.len() == 0 { limit } else { STAGGER };
+            match timeout(wait, asked.next()).await {
+                Ok(Some((_, Ok(connection)))) => return Ok(connection),
+                Ok(Some((endpoint, Err(reason)))) => refusals.push(format!("{endpoint}: {reason}")),
+                Ok(None) if next.len() == 0 => return Err(refusals.join("; ")),
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Connects to one member, and gets a token of its own if there is a user: one is never old enough to expire before it is
+    /// used. That it can be read shows that it is in touch with the others.
+    async fn open_one(config: &EtcdConfig, endpoint: &str, limit: Duration) -> Result<Self, String> {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(limit)
             // More often than every 5 s is more than etcd allows.
@@ -34,16 +61,19 @@ impl Connection {
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
             options = options.with_user(user, password.expose());
         }
-        if config.endpoints.iter().any(|endpoint| endpoint.starts_with("https://")) {
+        if endpoint.starts_with("https://") {
             options = options.with_tls(TlsOptions::new().with_enabled_roots());
         }
-        let client = within(limit, Client::connect(&config.endpoints, Some(options))).await?;
-        Ok(Self {
+        let client = within(limit, Client::connect([endpoint], Some(options))).await?;
+        let mut connection = Self {
             kv: client.kv_client().max_decoding_message_size(LIMIT),
             watch: client.watch_client().max_decoding_message_size(LIMIT),
             below: format!("{}/", config.prefix),
             limit,
-        })
+        };
+        let count = GetOptions::new().with_prefix().with_count_only();
+        within(limit, connection.kv.get(connection.below.as_str(), Some(count))).await?;
+        Ok(connection)
     }
 
     /// Reads everything, at one revision.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::Connection;
-use super::keeper::{Keeper, Recipe, keep, snapshot};
+use super::keeper::{Keeper, Recipe, snapshot};
 use super::live::{Live, Status};
 use super::mirror::Read;
 use super::section::EtcdConfig;
@@ -55,7 +55,7 @@ impl Loader {
     /// over it `<prefix>/<service>/…`. Files are read this once; etcd is asked for 2 s at most, then the snapshot of the last
     /// good values is taken, as it is when etcd holds a bad configuration.
     ///
-    /// The [`Live`] value changes while [`Watcher::run`] runs; until then nothing is watched, nothing is logged, and no
+    /// The [`Live`] value changes while [`Watcher::run`] runs; until then nothing is watched, logged or kept on disk, and no
     /// connection is open. Without an `[etcd]` the value never changes. `T` must have a field `etcd: Option<EtcdConfig>`, since
     /// unknown keys are errors.
     ///
@@ -97,7 +97,7 @@ impl Loader {
     /// Outside a tokio runtime that has time and I/O.
     ///
     /// # Cancel safety
-    /// Safe: nothing is changed but the snapshot, which is written whole.
+    /// Safe: nothing is changed.
     pub async fn live<T: DeserializeOwned + Serialize>(
         self,
         service: &str,
@@ -115,11 +115,11 @@ impl Loader {
                 let entries = recipe.ours(&found.entries);
                 match recipe.load(&entries) {
                     Ok(loaded) => {
-                        keep(snapshot(&recipe, &entries, found.revision)).await;
+                        let unkept = snapshot(&recipe, &entries, found.revision);
                         let revision = Some(found.revision);
                         let status = Status { etcd: true, revision, seen: revision, ..Status::default() };
                         let (keeper, live) = Keeper::new(recipe, entries, loaded, status);
-                        return Ok((live, Watcher::new(keeper)));
+                        return Ok((live, Watcher::new(keeper, unkept)));
                     }
                     Err(errors) => Refused::Bad(errors),
                 }
@@ -158,7 +158,7 @@ fn from_snapshot<T: DeserializeOwned + Serialize>(
             let revision = Some(kept.revision);
             let status = Status { etcd: true, revision, from_snapshot: true, refused, ..Status::default() };
             let (keeper, live) = Keeper::new(recipe, kept.entries, loaded, status);
-            Ok((live, Watcher::new(keeper)))
+            Ok((live, Watcher::new(keeper, None)))
         }
         (Err(_), Refused::Bad(errors)) => Err(LiveError::Config(errors)),
         (Err(snapshot), Refused::Unread(reason)) => {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use etcd_client::WatchStream;
@@ -10,6 +11,7 @@ use super::backoff::Backoff;
 use super::connection::{Connection, notice};
 use super::keeper::{Keeper, keep};
 use super::mirror::{Lost, Mirror, Read};
+use super::snapshot::Snapshot;
 
 /// How long etcd may take for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -23,6 +25,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub struct Watcher<T> {
     /// None without etcd.
     keeper: Option<Keeper<T>>,
+    /// What was read at the start, to be kept on disk.
+    unkept: Option<(PathBuf, Snapshot)>,
 }
 
 /// What is done next.
@@ -39,11 +43,11 @@ enum State {
 
 impl<T> Watcher<T> {
     pub(super) fn idle() -> Self {
-        Self { keeper: None }
+        Self { keeper: None, unkept: None }
     }
 
-    pub(super) fn new(keeper: Keeper<T>) -> Self {
-        Self { keeper: Some(keeper) }
+    pub(super) fn new(keeper: Keeper<T>, unkept: Option<(PathBuf, Snapshot)>) -> Self {
+        Self { keeper: Some(keeper), unkept }
     }
 }
 
@@ -55,6 +59,7 @@ impl<T: DeserializeOwned + Serialize> Watcher<T> {
     /// Dropped, it ends the watch; the value stays as it is.
     pub async fn run(self) {
         let Some(keeper) = self.keeper else { return };
+        keep(self.unkept).await;
         let status = keeper.status();
         if let (true, Some(revision)) = (status.from_snapshot, status.revision) {
             let reason = status.refused.as_deref().unwrap_or_default();
