@@ -38,9 +38,11 @@
 //! * `X-Request-Id` is taken if it is 1 to 128 visible ASCII characters, else made (UUIDv7), passed on and returned.
 //! * `traceparent` (W3C) is followed if valid, else begun; the upstream is called in a span of its own.
 //! * Paths with a segment `.` or `..`, in any spelling, are refused: the path that is routed is the path that is sent.
-//! * A missing, repeated or malformed `Host`, a `Content-Length` that differs from another (of equal ones hyper makes one)
-//!   and transfer codings other than `chunked` are 400. Of a `Content-Length` beside `Transfer-Encoding` hyper keeps the latter alone and closes the connection after
-//!   the answer (RFC 9112, 6.3); the upstream never sees both.
+//! * A missing, repeated or malformed `Host`, a method in lower case, a target that is neither a path nor a URL of HTTP,
+//!   transfer codings other than `chunked`, and a `Content-Length` beside one or twice are 400. The last two only where the
+//!   gateway serves connections itself: of what it is called with as a service, hyper has removed the second.
+//! * Chunks and trailers that are not framed to the letter end the request with 400, and the connection.
+//! * Headers with `_` in their names are dropped, and trailers that frame, route or authorise.
 //! * Bodies stream both ways and are never collected. `Upgrade` is not forwarded.
 //!
 //! # What it does not do

@@ -17,6 +17,7 @@ use shop_core::BodyRefusal;
 use tokio::time::{Instant, Sleep};
 
 use super::{BodyProgress, BoxError};
+use crate::headers::clean_trailers;
 
 /// How long a body may be slower than the minimum rate.
 const GRACE: Duration = Duration::from_secs(10);
@@ -203,6 +204,12 @@ impl Body for RequestBody {
             Inner::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(|e| BodyFault::Client(e.into())),
             Inner::Boxed(body) => Pin::new(body).poll_frame(cx).map_err(BodyFault::Client),
         };
+        let polled = polled.map_ok(|mut frame| {
+            if let Some(trailers) = frame.trailers_mut() {
+                clean_trailers(trailers);
+            }
+            frame
+        });
         let outcome = match (polled, &mut this.watch) {
             (Poll::Ready(Some(Ok(frame))), Some(watch)) => watch.received(Some(&frame)).map(|()| Some(frame)),
             (Poll::Ready(Some(Ok(frame))), None) => Ok(Some(frame)),

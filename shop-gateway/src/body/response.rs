@@ -12,6 +12,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use super::BoxError;
 use crate::access::AccessGuard;
+use crate::headers::clean_trailers;
 use crate::upstream::{NetworkBody, Pool, SharedPool};
 
 /// A response's body. It streams from the upstream, gives the connection back when it has ended, and reports the
@@ -74,7 +75,7 @@ impl<P: Pool> Body for GatewayBody<P> {
             this.kind = Kind::Empty;
             return Poll::Ready(Some(Err(fault)));
         }
-        let polled = match &mut this.kind {
+        let mut polled = match &mut this.kind {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let frame = Frame::data(std::mem::take(bytes));
@@ -86,6 +87,11 @@ impl<P: Pool> Body for GatewayBody<P> {
             }
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
         };
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            clean_trailers(trailers);
+        }
         if let (Some(access), Poll::Ready(item)) = (&mut this.access, &polled) {
             match item {
                 Some(Ok(frame)) => access.add_sent(frame.data_ref().map_or(0, Bytes::len)),

@@ -1,14 +1,18 @@
 //! What happens to headers on their way through: read in one pass, then changed in place.
 
+mod host;
 mod ids;
 mod request;
 mod response;
 mod trace;
+mod trailers;
 
+use host::is_host;
 pub(crate) use ids::{is_request_id, new_request_id};
 pub(crate) use request::{HeadFault, Inbound, prepare};
 pub(crate) use response::{BadResponse, clean_response};
 pub(crate) use trace::{child_of, new_trace, trace_id};
+pub(crate) use trailers::clean_trailers;
 
 use http::header::{HeaderName, HeaderValue};
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Request, Uri, Version, uri};
 
 use super::{
     TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, child_of,
-    connection_options, is_request_id, new_request_id, new_trace,
+    connection_options, is_host, is_request_id, new_request_id, new_trace,
 };
 use crate::client::Client;
 
@@ -59,6 +59,7 @@ struct Scan<'a> {
     te_trailers: bool,
     expectation: bool,
     tracestate: bool,
+    underscored: bool,
     host: Option<&'a HeaderValue>,
     request_id: Once<'a>,
     traceparent: Once<'a>,
@@ -130,7 +131,7 @@ impl<'a> Scan<'a> {
                 }
                 "forwarded" => scan.dropped |= 1 << 9,
                 "x-real-ip" => scan.dropped |= 1 << 10,
-                _ => {}
+                other => scan.underscored |= other.contains('_'),
             }
         }
         scan
@@ -169,8 +170,10 @@ pub(crate) fn prepare<B>(
     let taken_id = scan.request_id.value().filter(|id| is_request_id(id)).cloned();
     let followed = scan.traceparent.value().and_then(child_of);
     let host = scan.host.cloned();
-    let fault = scan.fault(max_header, req.version(), req.uri().authority().is_some());
-    let Scan { mut dropped, te_trailers, chunked, tracestate, connection, .. } = scan;
+    let fault = scan
+        .fault(max_header, req.version(), req.uri().authority().is_some())
+        .or_else(|| line_fault(req.method(), req.uri()));
+    let Scan { mut dropped, te_trailers, chunked, tracestate, underscored, connection, .. } = scan;
 
     // What Connection names goes first, so that it cannot take away what is added below; Host is not its to name.
     for name in connection_options(&connection) {
@@ -193,6 +196,9 @@ pub(crate) fn prepare<B>(
         return (inbound, Err(fault));
     }
 
+    if underscored {
+        remove_underscored(headers);
+    }
     while dropped != 0 {
         headers.remove(&DROPPED[dropped.trailing_zeros() as usize]);
         dropped &= dropped - 1;
@@ -227,40 +233,43 @@ pub(crate) fn prepare<B>(
     (inbound, Ok(()))
 }
 
+/// Methods are upper-case: a `get` that a route takes for any method may be a GET to the upstream.
+fn line_fault(method: &Method, uri: &Uri) -> Option<HeadFault> {
+    if method.as_str().bytes().any(|b| b.is_ascii_lowercase()) {
+        return Some(HeadFault::Bad("the method is not upper-case"));
+    }
+    if uri.path() == "*" && method != Method::OPTIONS {
+        return Some(HeadFault::Bad("the target `*` is for OPTIONS"));
+    }
+    None
+}
+
+/// `x_user` and `x-user` are one name to whoever reads headers as variables (RFC 3875, 4.1.18): the gateway's own could be
+/// given twice.
+fn remove_underscored(headers: &mut HeaderMap) {
+    let names: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// An absolute target becomes a path and query, and its authority, which is returned, the host (RFC 9112, 3.2.2).
 fn to_origin_form<B>(req: &mut Request<B>) -> Result<Option<HeaderValue>, HeadFault> {
     // CONNECT's is nothing but an authority; it is refused further on, by its method.
     if req.uri().authority().is_none() || req.method() == Method::CONNECT {
         return Ok(None);
     }
+    if !matches!(req.uri().scheme_str(), Some("http" | "https")) {
+        return Err(HeadFault::Bad("the target is not a path, nor a URL of HTTP"));
+    }
     let mut parts = std::mem::take(req.uri_mut()).into_parts();
     let authority = parts.authority.take();
-    let host =
-        authority.as_ref().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
-    let host =
-        HeaderValue::from_str(host).map_err(|_| HeadFault::Bad("the target's authority is not a host"))?;
+    // A user name in it is refused with what else is no host (RFC 9110, 4.2.4).
+    let host = HeaderValue::from_str(authority.as_ref().map_or("", |authority| authority.as_str()))
+        .map_err(|_| HeadFault::Bad("the target's authority is not a host"))?;
     req.headers_mut().insert(header::HOST, host.clone());
     *req.uri_mut() = Uri::from(parts.path_and_query.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
     Ok(Some(host))
-}
-
-/// Characters of RFC 3986's `host [":" port]`.
-const HOST_CHARS: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 256 {
-        table[b] = matches!(
-            b as u8,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'
-                | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'[' | b']'
-        );
-        b += 1;
-    }
-    table
-};
-
-fn is_host(host: &HeaderValue) -> bool {
-    !host.is_empty() && host.as_bytes().iter().all(|&b| HOST_CHARS[usize::from(b)])
 }
 
 #[cfg(test)]
@@ -346,9 +355,40 @@ mod tests {
     #[test]
     fn an_absolute_target_names_the_host() {
         let mut req = request(&[("host", "other")]);
-        *req.uri_mut() = "http://user@shop.example:81/x?y=1".parse().unwrap();
+        *req.uri_mut() = "http://shop.example:81/x?y=1".parse().unwrap();
         prepare(&mut req, &Client::unknown(), 1 << 15, Instant::now()).1.unwrap();
         assert_eq!(req.uri(), "/x?y=1");
         assert_eq!(req.headers()["host"], "shop.example:81");
+        for target in ["http://user@shop.example/", "shop.example", "shop.example:80", "ftp://shop.example/"]
+        {
+            let mut req = request(&[("host", "other")]);
+            *req.uri_mut() = target.parse().unwrap();
+            let outcome = prepare(&mut req, &Client::unknown(), 1 << 15, Instant::now()).1;
+            assert!(matches!(outcome, Err(HeadFault::Bad(_))), "{target}");
+        }
+    }
+
+    #[test]
+    fn names_that_others_may_take_for_others_are_dropped() {
+        let req = prepared(&[("host", "a"), ("x_user", "1"), ("content_length", "2"), ("x-user", "3")]);
+        assert!(!req.headers().contains_key("x_user") && !req.headers().contains_key("content_length"));
+        assert_eq!(req.headers()["x-user"], "3");
+    }
+
+    #[test]
+    fn methods_are_upper_case_and_a_star_is_for_options() {
+        for (method, target, taken) in [
+            ("get", "/", false),
+            ("GeT", "/", false),
+            ("M-SEARCH", "/", true),
+            ("OPTIONS", "*", true),
+            ("GET", "*", false),
+        ] {
+            let mut req = request(&[("host", "a")]);
+            *req.method_mut() = method.parse().unwrap();
+            *req.uri_mut() = target.parse().unwrap();
+            let outcome = prepare(&mut req, &Client::unknown(), 1 << 15, Instant::now()).1;
+            assert_eq!(outcome.is_ok(), taken, "{method} {target}");
+        }
     }
 }

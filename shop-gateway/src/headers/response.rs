@@ -10,6 +10,8 @@ use super::connection_options;
 pub(crate) enum BadResponse {
     #[error("more than one Content-Length")]
     ContentLengths,
+    #[error("a Content-Length that is not a length")]
+    ContentLength,
     #[error("a transfer coding other than chunked")]
     TransferEncoding,
     #[error("both Content-Length and Transfer-Encoding")]
@@ -33,11 +35,15 @@ pub(crate) fn clean_response<B>(res: &mut Response<B>) -> Result<(), BadResponse
         return Err(BadResponse::SwitchingProtocols);
     }
     let headers = res.headers_mut();
-    let (mut dropped, mut lengths, mut encodings, mut chunked) = (0u8, 0, 0, false);
+    let (mut dropped, mut lengths, mut is_length, mut encodings, mut chunked) = (0u8, 0, true, 0, false);
     let mut connection = Vec::new();
     for (name, value) in &*headers {
         match name.as_str() {
-            "content-length" => lengths += 1,
+            "content-length" => {
+                lengths += 1;
+                is_length =
+                    (1..=19).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_digit);
+            }
             "transfer-encoding" => {
                 dropped |= 1 << 3;
                 encodings += 1;
@@ -61,6 +67,10 @@ pub(crate) fn clean_response<B>(res: &mut Response<B>) -> Result<(), BadResponse
     }
     if lengths > 1 {
         return Err(BadResponse::ContentLengths);
+    }
+    // hyper takes a list of equal ones, and asks for none where no body follows.
+    if !is_length {
+        return Err(BadResponse::ContentLength);
     }
     if lengths > 0 && encodings > 0 {
         return Err(BadResponse::BothFramings);
@@ -118,6 +128,9 @@ mod tests {
             cleaned(&[("content-length", "1"), ("content-length", "1")]),
             Err(BadResponse::ContentLengths)
         );
+        for length in ["1, 1", "", "+1", "99999999999999999999"] {
+            assert_eq!(cleaned(&[("content-length", length)]), Err(BadResponse::ContentLength), "{length}");
+        }
         assert_eq!(cleaned(&[("transfer-encoding", "gzip, chunked")]), Err(BadResponse::TransferEncoding));
         assert_eq!(
             cleaned(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),

@@ -77,6 +77,8 @@ struct Shared {
 enum End {
     Hyper(Result<(), hyper::Error>),
     Expired(Expired),
+    /// A head that must not be answered otherwise.
+    Refused(&'static str),
 }
 
 /// Serves a TCP connection to its end; see [`serve_connection`].
@@ -133,7 +135,7 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
             }
         })
     };
-    let io = TokioIo::new(ClientIo { stream, arrived, traffic: traffic.clone() });
+    let io = TokioIo::new(ClientIo::new(stream, arrived, traffic.clone()));
     let mut conn = settings.builder.serve_connection(io, service);
     let at_rest = Arc::strong_count(&shared);
 
@@ -153,6 +155,13 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
                 return Poll::Ready(End::Hyper(outcome));
             }
             let busy = Arc::strong_count(&shared) > at_rest;
+            if let Some(refused) = traffic.refused()
+                && !busy
+                && !traffic.is_blocked()
+                && refused.after == shared.requests.load(Relaxed)
+            {
+                return Poll::Ready(End::Refused(refused.why));
+            }
             if let Poll::Ready(expired) = watchdog.poll(cx, shared.requests.load(Relaxed), busy, &traffic) {
                 return Poll::Ready(End::Expired(expired));
             }
@@ -188,37 +197,46 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
             tracing::debug!(target: "shop_gateway::serve", error = &e as &dyn std::error::Error, "connection ended");
         }
         End::Expired(Expired::Head) => {
-            let mut io = conn.into_parts().io;
             refused_before_routing(&shared.client, StatusCode::REQUEST_TIMEOUT, accepted);
-            let answer = head_timeout_answer();
-            if let Ok(Ok(())) = tokio::time::timeout(LINGER, io.inner_mut().write_all(&answer)).await {
-                linger(io).await;
-            }
+            let problem = Problem::new(408, "request_timeout", "The request did not come in time")
+                .detail("the head of the request was not whole in time");
+            refuse(conn.into_parts().io, "408 Request Timeout", problem).await;
+        }
+        End::Refused(why) => {
+            refused_before_routing(&shared.client, StatusCode::BAD_REQUEST, accepted);
+            let problem = Problem::new(400, "bad_request", "The request is not valid HTTP").detail(why);
+            refuse(conn.into_parts().io, "400 Bad Request", problem).await;
         }
         End::Expired(Expired::Idle | Expired::Stalled) => {}
     }
 }
 
-fn head_timeout_answer() -> Vec<u8> {
+/// The last answer on a connection, to what never became a request.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
+    mut io: TokioIo<ClientIo<S>>,
+    status: &str,
+    problem: Problem,
+) {
     let id = new_request_id(Instant::now());
     let id = id.to_str().unwrap_or_default();
-    let problem = Problem::new(408, "request_timeout", "The request did not come in time")
-        .detail("the head of the request was not whole in time")
-        .to_json(id);
+    let problem = problem.to_json(id);
     let mut answer = format!(
-        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
          cache-control: no-store\r\nx-request-id: {id}\r\nconnection: close\r\n\r\n",
         problem.len()
     )
     .into_bytes();
     answer.extend(problem);
-    answer
+    if let Ok(Ok(())) = tokio::time::timeout(LINGER, io.inner_mut().write_all(&answer)).await {
+        linger(io).await;
+    }
 }
 
 /// Closes the sending side, then takes what the client still sends, for a while: closing with bytes unread would
 /// reset the connection, and the client might lose the answer (RFC 9112, 9.6).
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(io: TokioIo<ClientIo<S>>) {
-    let mut io = io.into_inner();
+    // The stream itself: what is read of it is for nobody.
+    let mut io = io.into_inner().stream;
     if io.shutdown().await.is_err() {
         return;
     }

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use shop_core::drain::Arrived;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::framing::{Framing, Verdict};
 use super::gather::with_one_piece;
 
 /// What has passed on a socket. Counters wrap; only their change says anything.
@@ -19,6 +20,15 @@ pub(super) struct Traffic {
     blocked: AtomicBool,
     eof: AtomicBool,
     last_look: AtomicBool,
+    refused: OnceLock<Refused>,
+}
+
+/// A head that hyper is not shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused {
+    pub(super) why: &'static str,
+    /// How many heads came before it.
+    pub(super) after: u32,
 }
 
 impl Traffic {
@@ -46,6 +56,11 @@ impl Traffic {
         self.last_look.store(true, Relaxed);
     }
 
+    /// The head that the connection ends with, if there is one: it is to be refused when all before it are answered.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.refused.get().copied()
+    }
+
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         match polled {
             Poll::Pending => self.blocked.store(true, Relaxed),
@@ -62,8 +77,42 @@ impl Traffic {
 #[derive(Debug)]
 pub(super) struct ClientIo<S> {
     pub(super) stream: S,
-    pub(super) arrived: Arrived<S>,
-    pub(super) traffic: Arc<Traffic>,
+    arrived: Arrived<S>,
+    traffic: Arc<Traffic>,
+    framing: Framing,
+    /// The body is not framed as it should be.
+    broken: bool,
+}
+
+impl<S> ClientIo<S> {
+    pub(super) fn new(stream: S, arrived: Arrived<S>, traffic: Arc<Traffic>) -> Self {
+        Self { stream, arrived, traffic, framing: Framing::new(), broken: false }
+    }
+
+    /// Takes back what must not pass of the bytes that came after `before`.
+    fn admit(&mut self, before: usize, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let passed = match self.framing.pass(&buf.filled()[before..]) {
+            Verdict::All => return Poll::Ready(Ok(())),
+            Verdict::Head(passed, why) => {
+                let refused = Refused { why, after: self.framing.heads() };
+                // Once only: nothing is read after it.
+                let _ = self.traffic.refused.set(refused);
+                passed
+            }
+            Verdict::Body(passed) => {
+                self.broken = true;
+                passed
+            }
+        };
+        buf.set_filled(before + passed);
+        if passed > 0 { Poll::Ready(Ok(())) } else { self.stopped() }
+    }
+
+    /// The answer to reads after the verdict. Nobody waits for more: a refused head ends the connection once what came
+    /// before it is answered, and whoever answers wakes the connection.
+    fn stopped(&self) -> Poll<io::Result<()>> {
+        if self.broken { Poll::Ready(Err(io::ErrorKind::InvalidData.into())) } else { Poll::Pending }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
@@ -72,6 +121,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.broken || self.traffic.refused.get().is_some() {
+            return self.stopped();
+        }
         let before = buf.filled().len();
         let mut polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_pending() && self.traffic.last_look.load(Relaxed) {
@@ -80,6 +132,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
         if let Poll::Ready(Ok(())) = polled {
             if buf.filled().len() > before {
                 self.traffic.reads.store(self.traffic.reads().wrapping_add(1), Relaxed);
+                return self.admit(before, buf);
             } else if buf.remaining() > 0 {
                 self.traffic.eof.store(true, Relaxed);
             }

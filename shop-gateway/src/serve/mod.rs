@@ -5,6 +5,7 @@
 
 mod conn;
 mod connections;
+mod framing;
 mod gather;
 mod io;
 mod watchdog;
