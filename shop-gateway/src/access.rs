@@ -31,6 +31,8 @@ pub(crate) struct AccessGuard {
     status: Option<StatusCode>,
     expected: Option<u64>,
     sent: u64,
+    /// Bytes from the client through a tunnel.
+    tunnelled: u64,
     complete: bool,
     aborted: bool,
 }
@@ -56,6 +58,7 @@ impl AccessGuard {
                 status: None,
                 expected: None,
                 sent: 0,
+                tunnelled: 0,
                 complete: false,
                 aborted: false,
             })
@@ -90,6 +93,11 @@ impl AccessGuard {
         }
     }
 
+    /// What a tunnel has carried so far.
+    pub(crate) fn set_tunnelled(&mut self, received: u64, sent: u64) {
+        (self.tunnelled, self.sent) = (received, sent);
+    }
+
     pub(crate) fn set_complete(&mut self) {
         self.complete = true;
     }
@@ -114,7 +122,7 @@ impl Drop for AccessGuard {
             url.query = self.uri.query(),
             http.response.status_code = status,
             event.duration = self.start.elapsed().as_nanos() as u64,
-            http.request.body.bytes = self.request_body.as_ref().map_or(0, BodyProgress::bytes),
+            http.request.body.bytes = self.request_body.as_ref().map_or(self.tunnelled, BodyProgress::bytes),
             http.response.body.bytes = self.sent,
             http.request.id = self.request_id.as_ref().and_then(|id| id.to_str().ok()),
             trace.id = self.traceparent.as_ref().map(trace_id),

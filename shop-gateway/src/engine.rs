@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::body::BodyLimits;
-use crate::config::GatewayConfig;
+use crate::config::{GatewayConfig, UpgradeConfig};
 use crate::route::RouteTable;
 use crate::upstream::{Connector, InProcess, Network, Pool, Upstream, UpstreamKind};
 
@@ -32,6 +32,7 @@ pub(crate) struct Engine<P: Pool> {
 pub(crate) struct Route {
     pub(crate) label: Arc<str>,
     pub(crate) upstream: usize,
+    pub(crate) upgrade: UpgradeConfig,
 }
 
 impl<P: Pool> Engine<P> {
@@ -62,6 +63,7 @@ impl<P: Pool> Engine<P> {
                     .iter()
                     .position(|upstream| *upstream.name == *route.upstream)
                     .expect("a checked route names an upstream that is there"),
+                upgrade: route.upgrade.clone(),
             })
             .collect();
         Self {

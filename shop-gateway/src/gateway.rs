@@ -242,7 +242,13 @@ where
         let engine = self.0.clone();
         let client = Client::of(req.extensions(), req.uri().scheme_str());
         let mut slot = Some(req.map(RequestBody::new));
-        GatewayFuture(Box::pin(async move { engine.handle(&mut slot, &client).await }))
+        GatewayFuture(Box::pin(async move {
+            let mut res = engine.handle(&mut slot, &client).await;
+            if let Some(tunnel) = res.body_mut().take_tunnel() {
+                tunnel.detach();
+            }
+            res
+        }))
     }
 }
 
@@ -263,7 +269,13 @@ where
         let engine = self.0.clone();
         let client = Client::of(req.extensions(), req.uri().scheme_str());
         let mut slot = Some(req.map(RequestBody::new));
-        LocalGatewayFuture(Box::pin(async move { engine.handle(&mut slot, &client).await }))
+        LocalGatewayFuture(Box::pin(async move {
+            let mut res = engine.handle(&mut slot, &client).await;
+            if let Some(tunnel) = res.body_mut().take_tunnel() {
+                tunnel.detach();
+            }
+            res
+        }))
     }
 }
 

@@ -43,7 +43,11 @@
 //!   gateway serves connections itself: of what it is called with as a service, hyper has removed the second.
 //! * Chunks and trailers that are not framed to the letter end the request with 400, and the connection.
 //! * Headers with `_` in their names are dropped, and trailers that frame, route or authorise.
-//! * Bodies stream both ways and are never collected. `Upgrade` is not forwarded.
+//! * Bodies stream both ways and are never collected.
+//! * `Upgrade` goes on to an upstream on the network if the route allows the protocol ([`UpgradeConfig`]: WebSocket, unless it
+//!   says otherwise) and the request has no body. The connection carries raw bytes only after the upstream's 101; after any
+//!   other answer it is HTTP as before, and what the client has sent meanwhile is its next request. Mounted as a service, the
+//!   gateway takes the client's side from hyper's `OnUpgrade`; without that it does not forward `Upgrade`.
 //!
 //! # What it does not do
 //! A request is never sent twice. It moves to another connection only when the pooled one it was given to had been
@@ -86,13 +90,15 @@ mod rescue;
 pub mod route;
 mod serve;
 mod stack;
+mod tunnel;
 mod upstream;
 
 pub use access::ACCESS_TARGET;
 pub use body::{BoxError, GatewayBody, RequestBody};
 pub use client::ClientAddr;
 pub use config::{
-    ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenConfig, RouteConfig, UpstreamConfig,
+    ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenConfig, RouteConfig, UpgradeConfig,
+    UpstreamConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
 pub use serve::{Connections, Server, ServerHandle, serve};

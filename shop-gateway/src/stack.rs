@@ -45,6 +45,7 @@ use crate::fault::Fault;
 use crate::headers::{HeadFault, Inbound, TRACEPARENT, X_REQUEST_ID, clean_response, prepare};
 use crate::rescue;
 use crate::route::{Lookup, RouteQuery, has_dot_segment};
+use crate::tunnel::Offer;
 use crate::upstream::{Pool, UpstreamKind};
 
 /// What a path of CONNECT or TRACE takes: neither is ever forwarded (RFC 9110, 9.3.6 and 9.3.8).
@@ -156,7 +157,16 @@ impl<P: Pool> Engine<P> {
         match &self.upstreams[route.upstream].kind {
             UpstreamKind::Network(network) => {
                 let upload = slot.as_mut().and_then(|req| req.body_mut().watch(self.body_limits));
+                let offer = match (&inbound.upgrade, &mut *slot) {
+                    (Some(asked), Some(req)) => Offer::make(req, asked, &route.upgrade),
+                    _ => None,
+                };
                 let (mut res, parts) = network.call(slot, inbound.host.is_some(), upload, now).await?;
+                if let Some(offer) = offer
+                    && res.status() == StatusCode::SWITCHING_PROTOCOLS
+                {
+                    return offer.accept(res, parts, &route.upgrade).map_err(Fault::BadResponse);
+                }
                 clean_response(&mut res).map_err(Fault::BadResponse)?;
                 Ok(res.map(|incoming| GatewayBody::network(parts.body(incoming))))
             }

@@ -63,6 +63,7 @@ fn unknown_keys_are_refused_everywhere() {
         "[gateway.limits]\ntypo = 1",
         "[upstreams.a]\ntypo = 1",
         "[[routes]]\nupstream = \"a\"\ntypo = 1",
+        "[[routes]]\nupstream = \"a\"\n[routes.upgrade]\ntypo = 1",
         "[gateway]\nlisten = [\"nowhere\"]",
         "[gateway.limits]\nidle_timeout = \"soon\"",
         "[[routes]]\npath = \"/\"",
@@ -142,4 +143,25 @@ fn a_service_is_an_upstream_and_has_no_endpoints() {
     let both = parse("[upstreams.local]\nendpoints = [\"a:1\"]");
     let errors = Gateway::builder(both).service("local", service).build().unwrap_err();
     assert_eq!(paths(&errors), ["upstreams.local.endpoints"]);
+}
+
+#[test]
+fn protocols_to_change_to_are_named_and_do_not_carry_requests() {
+    let config = parse(
+        r#"
+        [upstreams.a]
+        endpoints = ["a:1"]
+        [[routes]]
+        upstream = "a"
+        upgrade = { protocols = ["websocket", "chat/2", "not one", "H2C", "h2c/1"], idle_timeout = "0s" }
+        [[routes]]
+        path = "/none"
+        upstream = "a"
+        upgrade = { protocols = [] }
+        "#,
+    );
+    let errors = config.validate().unwrap_err();
+    let expected = ["protocols[2]", "protocols[3]", "protocols[4]", "idle_timeout"];
+    assert_eq!(paths(&errors), expected.map(|place| format!("routes[0].upgrade.{place}")));
+    assert_eq!(parse(&toml::to_string(&config).unwrap()), config);
 }

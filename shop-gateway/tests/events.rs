@@ -160,3 +160,36 @@ async fn a_client_that_leaves_is_one_event() {
     assert_eq!(summary(&event), ("GET /long 200", "200", true));
     assert_eq!(event["http.response.body.bytes"], "5");
 }
+
+#[tokio::test]
+async fn a_tunnel_is_reported_at_its_end_with_what_passed_both_ways() {
+    let mut events = Events::collect();
+    let (addr, mut connections) = Upstream::by_hand().await;
+    let running = Running::start(config_for(addr)).await;
+    for aborted in [false, true] {
+        let mut client = running.client().await;
+        client
+            .send("GET /chat HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nahead")
+            .await;
+        let mut up = connections.recv().await.unwrap();
+        up.head().await.unwrap();
+        up.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nabc")
+            .await;
+        client.head().await.unwrap();
+        assert_eq!(client.exactly(3).await.unwrap(), b"abc");
+        assert_eq!(up.exactly(5).await.unwrap(), b"ahead");
+        assert!(events.0.try_recv().is_err(), "it has not ended");
+        if aborted {
+            socket2::SockRef::from(&client.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        }
+        drop(client);
+        assert!(up.is_closed().await);
+        drop(up);
+        let event = events.only().await;
+        assert_eq!(event["http.response.status_code"], "101");
+        assert_eq!(event["http.request.body.bytes"], "5");
+        assert_eq!(event["http.response.body.bytes"], "3");
+        assert_eq!(event["url.path"], "/chat");
+        assert_eq!(event["shop.aborted"], aborted.to_string());
+    }
+}

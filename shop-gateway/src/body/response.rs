@@ -13,6 +13,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use super::BoxError;
 use crate::access::AccessGuard;
 use crate::headers::clean_trailers;
+use crate::tunnel::Tunnel;
 use crate::upstream::{NetworkBody, Pool, SharedPool};
 
 /// A response's body. It streams from the upstream, gives the connection back when it has ended, and reports the
@@ -34,6 +35,8 @@ enum Kind<P: Pool> {
     Full(Bytes),
     Network(NetworkBody<P>),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
+    /// No body: what becomes of the connection after a 101.
+    Tunnel(Box<Tunnel>),
 }
 
 impl<P: Pool> GatewayBody<P> {
@@ -51,6 +54,20 @@ impl<P: Pool> GatewayBody<P> {
 
     pub(crate) fn boxed(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
         Self::new(Kind::Boxed(body))
+    }
+
+    pub(crate) fn tunnel(tunnel: Tunnel) -> Self {
+        Self::new(Kind::Tunnel(Box::new(tunnel)))
+    }
+
+    /// The tunnel that a connection becomes after its 101; from here on the request's event is its own.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        if !matches!(self.kind, Kind::Tunnel(_)) {
+            return None;
+        }
+        let Kind::Tunnel(mut tunnel) = std::mem::replace(&mut self.kind, Kind::Empty) else { return None };
+        tunnel.report_to(self.access.take());
+        Some(tunnel)
     }
 
     pub(crate) fn hold(&mut self, held: Arc<dyn Any + Send + Sync>) {
@@ -76,7 +93,7 @@ impl<P: Pool> Body for GatewayBody<P> {
             return Poll::Ready(Some(Err(fault)));
         }
         let mut polled = match &mut this.kind {
-            Kind::Empty => Poll::Ready(None),
+            Kind::Empty | Kind::Tunnel(_) => Poll::Ready(None),
             Kind::Full(bytes) => {
                 let frame = Frame::data(std::mem::take(bytes));
                 this.kind = Kind::Empty;
@@ -110,7 +127,7 @@ impl<P: Pool> Body for GatewayBody<P> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             _ if self.failed.is_some() => false,
-            Kind::Empty => true,
+            Kind::Empty | Kind::Tunnel(_) => true,
             Kind::Full(_) => false,
             Kind::Network(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
@@ -119,7 +136,7 @@ impl<P: Pool> Body for GatewayBody<P> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Tunnel(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Network(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),

@@ -4,6 +4,7 @@ mod faults;
 mod limits;
 mod listen;
 mod route;
+mod upgrade;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ pub use faults::{ConfigErrors, ConfigFault};
 pub use limits::LimitsConfig;
 pub use listen::ListenConfig;
 pub use route::RouteConfig;
+pub use upgrade::UpgradeConfig;
 pub use upstream::UpstreamConfig;
 
 /// Everything that the gateway is told: where it listens, its limits, its upstreams and its routes.

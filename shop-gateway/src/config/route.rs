@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ConfigErrors;
+use super::{ConfigErrors, UpgradeConfig};
 
 /// Which requests go to which upstream: all that is given must match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct RouteConfig {
     pub headers: BTreeMap<String, String>,
     /// The name of the upstream.
     pub upstream: String,
+    /// `[routes.upgrade]`: WebSocket and other protocols that a connection may change to.
+    #[serde(default, skip_serializing_if = "UpgradeConfig::is_default")]
+    pub upgrade: UpgradeConfig,
 }
 
 fn root() -> String {
@@ -55,6 +58,7 @@ impl RouteConfig {
             method: Vec::new(),
             headers: BTreeMap::new(),
             upstream: upstream.into(),
+            upgrade: UpgradeConfig::default(),
         }
     }
 
@@ -95,6 +99,7 @@ impl RouteConfig {
                 faults.push(format!("{path}.method"), format!("`{method}` is not a method"));
             }
         }
+        self.upgrade.check(&format!("{path}.upgrade"), faults);
         for (name, value) in &self.headers {
             if name.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
                 faults.push(format!("{path}.headers.{name}"), "is not a header");

@@ -10,7 +10,7 @@ mod trailers;
 use host::is_host;
 pub(crate) use ids::{is_request_id, new_request_id};
 pub(crate) use request::{HeadFault, Inbound, prepare};
-pub(crate) use response::{BadResponse, clean_response};
+pub(crate) use response::{BadResponse, clean_response, clean_switching};
 pub(crate) use trace::{child_of, new_trace, trace_id};
 pub(crate) use trailers::clean_trailers;
 

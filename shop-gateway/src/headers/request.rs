@@ -29,6 +29,8 @@ pub(crate) struct Inbound {
     pub(crate) request_id: HeaderValue,
     /// The request's host; empty only for HTTP/1.0.
     pub(crate) host: Option<HeaderValue>,
+    /// The protocols that the client would change to, on a request that may ask for it.
+    pub(crate) upgrade: Option<HeaderValue>,
 }
 
 /// Headers that do not go on, whatever `Connection` says: those of one hop (RFC 9110, 7.6.1), `Expect`, which the
@@ -63,6 +65,7 @@ struct Scan<'a> {
     host: Option<&'a HeaderValue>,
     request_id: Once<'a>,
     traceparent: Once<'a>,
+    upgrade: Once<'a>,
     connection: Vec<HeaderValue>,
 }
 
@@ -122,7 +125,10 @@ impl<'a> Scan<'a> {
                     scan.encodings += 1;
                     scan.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
                 }
-                "upgrade" => scan.dropped |= 1 << 5,
+                "upgrade" => {
+                    scan.dropped |= 1 << 5;
+                    scan.upgrade.see(value);
+                }
                 "proxy-authorization" => scan.dropped |= 1 << 6,
                 "http2-settings" => scan.dropped |= 1 << 7,
                 "expect" => {
@@ -135,6 +141,14 @@ impl<'a> Scan<'a> {
             }
         }
         scan
+    }
+
+    /// The protocols asked for: by HTTP/1.1, once, named in `Connection`, and by a request without a body.
+    fn upgrade(&self, version: Version) -> Option<HeaderValue> {
+        let asked = self.upgrade.value()?;
+        let named = connection_options(&self.connection).any(|name| name == header::UPGRADE);
+        let bodiless = self.lengths == 0 && self.encodings == 0;
+        (named && bodiless && version == Version::HTTP_11).then(|| asked.clone())
     }
 
     fn fault(&self, max_header: u64, version: Version, named: bool) -> Option<HeadFault> {
@@ -173,6 +187,7 @@ pub(crate) fn prepare<B>(
     let fault = scan
         .fault(max_header, req.version(), req.uri().authority().is_some())
         .or_else(|| line_fault(req.method(), req.uri()));
+    let upgrade = scan.upgrade(req.version());
     let Scan { mut dropped, te_trailers, chunked, tracestate, underscored, connection, .. } = scan;
 
     // What Connection names goes first, so that it cannot take away what is added below; Host is not its to name.
@@ -191,7 +206,7 @@ pub(crate) fn prepare<B>(
         new_trace()
     });
     headers.insert(TRACEPARENT, traceparent);
-    let mut inbound = Inbound { request_id, host };
+    let mut inbound = Inbound { request_id, host, upgrade };
     if let Some(fault) = fault {
         return (inbound, Err(fault));
     }

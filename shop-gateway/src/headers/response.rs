@@ -86,6 +86,19 @@ pub(crate) fn clean_response<B>(res: &mut Response<B>) -> Result<(), BadResponse
     Ok(())
 }
 
+/// The same for the 101 to an upgrade that was asked for; `protocol` is what it changes to.
+pub(crate) fn clean_switching<B>(res: &mut Response<B>, protocol: HeaderValue) -> Result<(), BadResponse> {
+    *res.status_mut() = StatusCode::OK;
+    clean_response(res)?;
+    *res.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = res.headers_mut();
+    // It has no body, whatever it says (RFC 9110, 15.2).
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONNECTION, const { HeaderValue::from_static("upgrade") });
+    headers.insert(header::UPGRADE, protocol);
+    Ok(())
+}
+
 fn remove_named(headers: &mut HeaderMap, connection: &[HeaderValue]) {
     for name in connection_options(connection) {
         if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {

@@ -28,6 +28,7 @@ use crate::client::Client;
 use crate::config::ListenConfig;
 use crate::gateway::Handler;
 use crate::headers::new_request_id;
+use crate::tunnel::Tunnel;
 
 /// How long a client may go on sending after its answer, before its connection is reset.
 const LINGER: Duration = Duration::from_secs(2);
@@ -72,6 +73,8 @@ struct Shared {
     ticket: Ticket,
     requests: AtomicU32,
     upload: Mutex<Option<BodyProgress>>,
+    /// What the connection becomes after a 101.
+    tunnel: Mutex<Option<Box<Tunnel>>>,
 }
 
 enum End {
@@ -114,6 +117,7 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
         ticket,
         requests: AtomicU32::new(0),
         upload: Mutex::new(None),
+        tunnel: Mutex::new(None),
     });
     let service = {
         let shared = shared.clone();
@@ -126,7 +130,9 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
                     *shared.upload.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
                 }
                 let mut res = handler.engine().handle(&mut slot, &shared.client).await;
-                if shared.ticket.is_draining() {
+                if let Some(tunnel) = res.body_mut().take_tunnel() {
+                    *shared.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                } else if shared.ticket.is_draining() {
                     // hyper would not say so of an answer that is there before it is told.
                     res.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -180,7 +186,18 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
         let upload = shared.upload.lock().unwrap_or_else(PoisonError::into_inner);
         upload.as_ref().is_some_and(|progress| !progress.is_ended())
     };
+    let tunnel = shared.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
     match end {
+        End::Hyper(Ok(())) if let Some(tunnel) = tunnel => {
+            let parts = conn.into_parts();
+            let io = parts.io.into_inner();
+            if io.is_stopped() {
+                // Sent ahead of the 101, read as HTTP, and found to be none: the protocol's bytes are not whole.
+                return;
+            }
+            // On the heap: a connection that is none shall not be as large. The ticket is kept, so a drain waits for it.
+            Box::pin(tunnel.run(io.stream, parts.read_buf)).await;
+        }
         End::Hyper(Ok(())) if traffic.is_eof() || !unread() => {}
         End::Hyper(Ok(())) => linger(conn.into_parts().io).await,
         End::Hyper(Err(e)) if e.is_parse() => {

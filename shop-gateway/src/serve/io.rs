@@ -89,6 +89,11 @@ impl<S> ClientIo<S> {
         Self { stream, arrived, traffic, framing: Framing::new(), broken: false }
     }
 
+    /// Whether bytes that came were taken for a broken message, and are gone.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.broken || self.traffic.refused.get().is_some()
+    }
+
     /// Takes back what must not pass of the bytes that came after `before`.
     fn admit(&mut self, before: usize, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let passed = match self.framing.pass(&buf.filled()[before..]) {
@@ -121,7 +126,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientIo<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.broken || self.traffic.refused.get().is_some() {
+        if self.is_stopped() {
             return self.stopped();
         }
         let before = buf.filled().len();

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -21,7 +22,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use super::EndpointAddr;
-use super::connect::{ConnectFault, Stream, connect};
+use super::connect::{ConnectFault, Socket, Stream, connect};
 use super::connector::Connector;
 use super::relay::Relay;
 use crate::body::{BodyProgress, RequestBody};
@@ -51,8 +52,10 @@ pub(crate) struct Conn {
 
 /// hyper's I/O future, and the waker that it is always polled with.
 struct Driver {
-    /// None once it has ended: dropping it is what gives back a request that it has not taken.
+    /// None soon after it has ended: dropping it is what gives back a request that it has not taken. Only after a 101 it is
+    /// kept, for the socket.
     io: Option<Connection<TokioIo<Stream>, RequestBody>>,
+    ended: bool,
     relay: Arc<Relay>,
     waker: Waker,
     /// The identity of the relay's task: it holds that waker, so the addresses are nobody else's meanwhile.
@@ -63,6 +66,9 @@ impl Driver {
     /// Does I/O, and lets the current task be woken for more.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
         let task = (cx.waker().data().addr(), std::ptr::from_ref(cx.waker().vtable()).addr());
         if self.task != Some(task) {
             self.relay.set_task(cx.waker());
@@ -70,10 +76,15 @@ impl Driver {
         }
         self.relay.arm();
         let polled = Pin::new(io).poll(&mut Context::from_waker(&self.waker));
-        if polled.is_ready() {
+        self.ended = polled.is_ready();
+        polled
+    }
+
+    /// Gives back what an ended connection still holds.
+    fn clear(&mut self) {
+        if self.ended {
             self.io = None;
         }
-        polled
     }
 }
 
@@ -92,7 +103,8 @@ impl Conn {
             .await
             .map_err(|e| ConnectFault::Io(std::io::Error::other(e)))?;
         let now = Instant::now();
-        let driver = Driver { io: Some(io), waker: Waker::from(relay.clone()), relay, task: None };
+        let driver =
+            Driver { io: Some(io), ended: false, waker: Waker::from(relay.clone()), relay, task: None };
         Ok(Box::new(Self {
             send,
             driver,
@@ -117,7 +129,14 @@ impl Conn {
         poll_fn(|cx| {
             let ended = driver.poll(cx);
             // Only the driver can have made this ready, and it was just polled.
-            if let Poll::Ready(outcome) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            let mut polled = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if ended.is_ready() && !is_switching(&polled) {
+                driver.clear();
+                if polled.is_pending() {
+                    polled = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                }
+            }
+            if let Poll::Ready(outcome) = polled {
                 driver.relay.mute();
                 return Poll::Ready(outcome.map_err(|mut fault| {
                     *slot = fault.take_message();
@@ -139,7 +158,15 @@ impl Conn {
 
     /// Does I/O, for a response's body. Ready when the connection has ended.
     pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.driver.poll(cx)
+        let ended = self.driver.poll(cx);
+        self.driver.clear();
+        ended
+    }
+
+    /// The socket, after a 101, and what has come by it since.
+    pub(super) fn into_socket(self) -> Option<(Socket, Bytes)> {
+        let parts = self.driver.io?.into_parts();
+        Some((parts.io.into_inner().into_socket(), parts.read_buf))
     }
 
     /// While something is done that would wake the task for its own doing.
@@ -171,6 +198,10 @@ impl Conn {
         self.driver.relay.mute();
         self.send.is_ready()
     }
+}
+
+fn is_switching<E>(polled: &Poll<Result<Response<Incoming>, E>>) -> bool {
+    matches!(polled, Poll::Ready(Ok(res)) if res.status() == StatusCode::SWITCHING_PROTOCOLS)
 }
 
 /// The response timeout.

@@ -29,7 +29,8 @@ pub(crate) struct Stream {
     ear: Ear,
 }
 
-enum Socket {
+/// What a connection is made of.
+pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// The application's.
@@ -83,14 +84,17 @@ async fn open(addr: &EndpointAddr) -> Result<Socket, ConnectFault> {
     Ok(Socket::Tcp(tcp))
 }
 
+impl Stream {
+    /// Without the ear: what is read from here on wakes whoever polls.
+    pub(super) fn into_socket(self) -> Socket {
+        self.socket
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { socket, ear } = self.get_mut();
-        ear.poll_read(|cx| match socket {
-            Socket::Tcp(s) => Pin::new(s).poll_read(cx, buf),
-            Socket::Unix(s) => Pin::new(s).poll_read(cx, buf),
-            Socket::Other(s) => Pin::new(s).poll_read(cx, buf),
-        })
+        ear.poll_read(|cx| Pin::new(socket).poll_read(cx, buf))
     }
 }
 
@@ -98,26 +102,50 @@ impl AsyncRead for Stream {
 // more, a copy, is little beside the system call that takes it.
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(s) => Pin::new(s).poll_write(cx, buf),
-            Socket::Unix(s) => Pin::new(s).poll_write(cx, buf),
-            Socket::Other(s) => Pin::new(s).poll_write(cx, buf),
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Other(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Other(s) => Pin::new(s).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        match self.get_mut() {
             // The kernel has it.
-            Socket::Tcp(_) | Socket::Unix(_) => Poll::Ready(Ok(())),
-            Socket::Other(s) => Pin::new(s).poll_flush(cx),
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Other(s) => Pin::new(s).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(s) => Pin::new(s).poll_shutdown(cx),
-            Socket::Unix(s) => Pin::new(s).poll_shutdown(cx),
-            Socket::Other(s) => Pin::new(s).poll_shutdown(cx),
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Other(s) => Pin::new(s).poll_shutdown(cx),
         }
     }
 }

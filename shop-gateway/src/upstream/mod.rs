@@ -14,10 +14,11 @@ mod relay;
 use std::sync::Arc;
 
 pub(crate) use conn::{Conn, ExchangeFault};
+pub(crate) use connect::Socket;
 pub(crate) use connector::Connector;
 pub use endpoint::{EndpointAddr, EndpointError};
 pub(crate) use inproc::InProcess;
-pub(crate) use network::Network;
+pub(crate) use network::{Network, NetworkBodyParts};
 pub(crate) use network_body::NetworkBody;
 pub use pool::{LocalPool, Pool, SharedPool};
 

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::conn::{Conn, ExchangeFault};
-use super::connect::ConnectFault;
+use super::connect::{ConnectFault, Socket};
 use super::connector::Connector;
 use super::{EndpointAddr, NetworkBody, Pool};
 use crate::body::{BodyProgress, RequestBody};
@@ -123,6 +124,11 @@ pub(crate) struct NetworkBodyParts<P: Pool> {
 }
 
 impl<P: Pool> NetworkBodyParts<P> {
+    /// The connection itself, after a 101, and what has come by it since.
+    pub(crate) fn into_socket(self) -> Option<(Socket, Bytes)> {
+        self.conn.into_socket()
+    }
+
     pub(crate) fn body(self, incoming: Incoming) -> NetworkBody<P> {
         NetworkBody::new(incoming, self.conn, self.pool)
     }
