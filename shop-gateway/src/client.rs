@@ -23,6 +23,16 @@ impl Client {
         Self { ip: Some(ip), forwarded_for: HeaderValue::try_from(ip.to_string()).ok(), ..Self::unknown() }
     }
 
+    /// One on a socket; none for a Unix socket, whose clients have no address.
+    pub(crate) fn at(addr: Option<SocketAddr>) -> Self {
+        addr.map_or_else(Self::unknown, Self::new)
+    }
+
+    /// It came by TLS.
+    pub(crate) fn set_https(&mut self) {
+        self.proto = HeaderValue::from_static("https");
+    }
+
     pub(crate) fn unknown() -> Self {
         Self { ip: None, forwarded_for: None, proto: HeaderValue::from_static("http") }
     }
@@ -30,7 +40,7 @@ impl Client {
     pub(crate) fn of(extensions: &Extensions, scheme: Option<&str>) -> Self {
         let mut client = extensions.get::<ClientAddr>().map_or_else(Self::unknown, |addr| Self::new(addr.0));
         if scheme == Some("https") {
-            client.proto = HeaderValue::from_static("https");
+            client.set_https();
         }
         client
     }

@@ -14,6 +14,18 @@ pub(crate) struct Blueprint {
     pub(crate) config: GatewayConfig,
     pub(crate) services: BTreeMap<String, InProcess>,
     pub(crate) connector: Option<Connector>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Arc<crate::tls::TlsStore>,
+}
+
+impl Blueprint {
+    /// What opens the connections of an upstream. None: sockets, as they are.
+    fn connector(&self, upstream: &str) -> Option<Connector> {
+        #[cfg(feature = "tls")]
+        return self.tls.connector(upstream, self.connector.as_ref());
+        #[cfg(not(feature = "tls"))]
+        return Some(upstream).and(self.connector.clone());
+    }
 }
 
 /// One gateway: the routes, and upstreams with pools of one kind.
@@ -38,7 +50,7 @@ pub(crate) struct Route {
 impl<P: Pool> Engine<P> {
     /// An engine with pools of its own. Does no I/O.
     pub(crate) fn new(blueprint: &Blueprint) -> Self {
-        let Blueprint { config, services, connector } = blueprint;
+        let Blueprint { config, services, .. } = blueprint;
         let limits = &config.gateway.limits;
         let in_process = services.iter().map(|(name, service)| Upstream {
             name: name.as_str().into(),
@@ -47,7 +59,7 @@ impl<P: Pool> Engine<P> {
         let network = config.upstreams.iter().filter(|(name, _)| !services.contains_key(*name)).map(
             |(name, upstream)| Upstream {
                 name: name.as_str().into(),
-                kind: UpstreamKind::Network(Network::new(upstream, connector.as_ref())),
+                kind: UpstreamKind::Network(Network::new(upstream, blueprint.connector(name).as_ref())),
             },
         );
         let upstreams: Vec<_> = in_process.chain(network).collect();

@@ -135,7 +135,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Checks the configuration. Does no I/O.
+    /// Checks the configuration, and reads the files of its TLS sections. No other I/O.
     ///
     /// # Errors
     /// Every fault of the configuration.
@@ -143,10 +143,18 @@ impl GatewayBuilder {
         let names: BTreeSet<String> = self.services.keys().cloned().collect();
         self.config.validate_with(&names)?;
         let Self { config, services, connector } = self;
-        Ok(GatewayPlan(Arc::new(Blueprint { config, services, connector })))
+        #[cfg(feature = "tls")]
+        let tls = Arc::new(crate::tls::TlsStore::load(&config)?);
+        Ok(GatewayPlan(Arc::new(Blueprint {
+            config,
+            services,
+            connector,
+            #[cfg(feature = "tls")]
+            tls,
+        })))
     }
 
-    /// A gateway for any runtime. Does no I/O.
+    /// A gateway for any runtime; as [`plan`](Self::plan).
     ///
     /// # Errors
     /// Every fault of the configuration.
@@ -154,7 +162,7 @@ impl GatewayBuilder {
         Ok(self.plan()?.gateway())
     }
 
-    /// A gateway for this thread. Does no I/O.
+    /// A gateway for this thread; as [`plan`](Self::plan).
     ///
     /// # Errors
     /// Every fault of the configuration.
@@ -172,6 +180,30 @@ impl GatewayPlan {
     /// A gateway for this thread, with pools of its own.
     pub fn local_gateway(&self) -> LocalGateway {
         LocalGateway(Rc::new(Engine::new(&self.0)))
+    }
+
+    /// Reads all files of TLS sections again: for connections opened from now on. A running [`Server`](crate::Server) does so
+    /// by itself within seconds when a file has changed. What is bad changes nothing of its section. Blocks for as long as reading
+    /// takes.
+    ///
+    /// # Errors
+    /// Every file that is bad.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<(), ConfigErrors> {
+        self.0.tls.reload(false)
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> &crate::tls::TlsStore {
+        &self.0.tls
+    }
+
+    /// Looks now and then whether files have changed, in a task of the current runtime.
+    pub(crate) fn watch_files(&self) {
+        #[cfg(feature = "tls")]
+        if !self.0.tls.is_empty() {
+            tokio::spawn(crate::tls::watch(self.0.tls.clone()));
+        }
     }
 
     /// Where the configuration says to listen.

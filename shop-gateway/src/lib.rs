@@ -76,7 +76,9 @@
 //! gone (`shop.aborted`; status 499 if that was before any answer). When nobody listens, nothing is collected.
 //!
 //! # Features
-//! None yet.
+//! | feature | |
+//! |---|---|
+//! | `tls` | TLS to clients and upstreams, by rustls and ring: `[gateway.tls.NAME]`, `[upstreams.NAME.tls]` |
 
 mod access;
 mod body;
@@ -90,6 +92,8 @@ mod rescue;
 pub mod route;
 mod serve;
 mod stack;
+#[cfg(feature = "tls")]
+mod tls;
 mod tunnel;
 mod upstream;
 
@@ -97,8 +101,9 @@ pub use access::ACCESS_TARGET;
 pub use body::{BoxError, GatewayBody, RequestBody};
 pub use client::ClientAddr;
 pub use config::{
-    ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenConfig, RouteConfig, UpgradeConfig,
-    UpstreamConfig,
+    CertificateConfig, ClientAuth, ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenAddr,
+    ListenAddrError, ListenConfig, ListenerConfig, RouteConfig, TlsConfig, TlsVersion, UpgradeConfig,
+    UpstreamConfig, UpstreamTlsConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
 pub use serve::{Connections, Server, ServerHandle, serve};

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! client
-//!   │   TLS, ALPN, PROXY protocol ............ to come, in serve/: before there is a request
+//!   │   PROXY protocol, TLS .................. serve/front.rs: before there is a request
 //!   │   connection: header and idle timeouts . serve/conn.rs
 //!   ▼
 //! access event   outermost, so that refusals and clients that leave are reported too

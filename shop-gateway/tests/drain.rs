@@ -171,11 +171,11 @@ async fn a_second_server_does_not_join_unnoticed() {
     let upstream = Upstream::echo().await;
     let (plan, handle) = workers(upstream.addr, 2);
     let mut config = plan.listen_config().clone();
-    config.listen = handle.local_addrs().to_vec();
+    config.listen = handle.local_addrs().iter().map(|addr| (*addr).into()).collect();
     let refused = Server::bind(&config).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
     assert!(refused.to_string().contains(&config.listen[0].to_string()), "{refused}");
-    assert_eq!(Wire::connect(config.listen[0]).await.get("/").await.status(), 200);
+    assert_eq!(Wire::connect(handle.local_addrs()[0]).await.get("/").await.status(), 200);
     assert!(handle.shutdown(PATIENCE).await);
 }
 

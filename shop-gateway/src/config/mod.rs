@@ -3,7 +3,9 @@
 mod faults;
 mod limits;
 mod listen;
+mod listener;
 mod route;
+mod tls;
 mod upgrade;
 mod upstream;
 
@@ -14,7 +16,10 @@ use serde::{Deserialize, Serialize};
 pub use faults::{ConfigErrors, ConfigFault};
 pub use limits::LimitsConfig;
 pub use listen::ListenConfig;
+pub use listener::{ListenAddr, ListenAddrError, ListenerConfig};
+pub(crate) use listener::{Peer, peer};
 pub use route::RouteConfig;
+pub use tls::{CertificateConfig, ClientAuth, TlsConfig, TlsVersion, UpstreamTlsConfig};
 pub use upgrade::UpgradeConfig;
 pub use upstream::UpstreamConfig;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shop_core::config::HumanDuration;
 
-use super::ConfigErrors;
+use super::{ConfigErrors, UpstreamTlsConfig};
 use crate::upstream::EndpointAddr;
 
 /// Where requests go.
@@ -24,6 +24,9 @@ pub struct UpstreamConfig {
     /// meets the end on its way, which is 502 when it must not be sent twice. Default 55 s: the shop's servers keep theirs
     /// for 75 s.
     pub idle_timeout: HumanDuration,
+    /// `[upstreams.NAME.tls]`: connections are inside TLS. Needs the feature `tls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTlsConfig>,
 }
 
 impl Default for UpstreamConfig {
@@ -34,6 +37,7 @@ impl Default for UpstreamConfig {
             response_timeout: HumanDuration(Duration::from_secs(30)),
             max_idle: 64,
             idle_timeout: HumanDuration(Duration::from_secs(55)),
+            tls: None,
         }
     }
 }
@@ -52,6 +56,9 @@ impl UpstreamConfig {
             } else if self.endpoints[..index].contains(endpoint) {
                 faults.push(format!("{path}.endpoints[{index}]"), format!("`{endpoint}` is there twice"));
             }
+        }
+        if let Some(tls) = &self.tls {
+            tls.check(&format!("{path}.tls"), &self.endpoints, faults);
         }
         for (name, span) in [
             ("connect_timeout", self.connect_timeout),

@@ -66,6 +66,13 @@ impl ConnSettings {
     }
 }
 
+impl ConnSettings {
+    /// What comes before the first request is held to it, too.
+    pub(super) fn header_timeout(&self) -> Duration {
+        self.header_timeout
+    }
+}
+
 /// What a connection's requests share. Each request holds a reference until its answer has ended, which is how the
 /// watchdog knows that one is being answered.
 struct Shared {
@@ -94,7 +101,7 @@ pub(super) fn serve_tcp<H: Handler>(
 ) -> impl Future<Output = ()> {
     // Fails only for a socket that is gone; reading from it will say so.
     let _ = stream.set_nodelay(true);
-    serve_connection(stream, read_arrived, peer, handler, settings, ticket)
+    serve_connection(stream, read_arrived, Client::new(peer), handler, settings, ticket)
 }
 
 /// Serves a connection to its end.
@@ -104,7 +111,7 @@ pub(super) fn serve_tcp<H: Handler>(
 pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     arrived: Arrived<S>,
-    peer: SocketAddr,
+    client: Client,
     handler: H,
     settings: ConnSettings,
     ticket: Ticket,
@@ -113,7 +120,7 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
     let traffic = Arc::new(Traffic::default());
     let body_limits = settings.body_limits;
     let shared = Arc::new(Shared {
-        client: Client::new(peer),
+        client,
         ticket,
         requests: AtomicU32::new(0),
         upload: Mutex::new(None),

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::SWEEP;
 use super::conn::{ConnSettings, serve_connection, serve_tcp};
+use crate::client::Client;
 use crate::config::ListenConfig;
 use crate::gateway::Gateway;
 
@@ -73,7 +74,14 @@ impl Connections {
     {
         self.forget_ended();
         let (gateway, settings, ticket) = (self.gateway.clone(), self.settings.clone(), self.drain.join());
-        self.tasks.spawn(serve_connection(stream, nothing_arrived, peer, gateway, settings, ticket));
+        self.tasks.spawn(serve_connection(
+            stream,
+            nothing_arrived,
+            Client::new(peer),
+            gateway,
+            settings,
+            ticket,
+        ));
     }
 
     pub(super) fn serve_tcp(&mut self, stream: TcpStream, peer: SocketAddr) {

@@ -6,8 +6,12 @@
 mod conn;
 mod connections;
 mod framing;
+mod front;
 mod gather;
 mod io;
+mod prefixed;
+mod proxy;
+mod unix;
 mod watchdog;
 mod workers;
 

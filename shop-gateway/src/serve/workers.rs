@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZero;
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::pin::pin;
 use std::sync::mpsc;
 use std::task::Poll;
@@ -12,14 +13,18 @@ use std::time::Duration;
 
 use shop_core::drain::{Drain, accept_until};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle as TaskHandle, spawn_local};
 
 use super::SWEEP;
 use super::conn::{ConnSettings, serve_tcp};
-use crate::config::ListenConfig;
+use super::front::{Front, serve_behind};
+use super::unix::{self, SocketFile, accept_unix_until};
+use crate::config::{ListenAddr, ListenConfig};
 use crate::gateway::{GatewayPlan, LocalGateway};
+use crate::upstream::Io;
 
 const BACKLOG: i32 = 1024;
 
@@ -27,15 +32,23 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub struct Server {
     /// Of each worker, a listener for each address.
-    listeners: Vec<Vec<StdListener>>,
+    listeners: Vec<Vec<Bound>>,
     addrs: Vec<SocketAddr>,
+    sockets: Vec<SocketFile>,
     config: ListenConfig,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(StdListener),
+    Unix(StdUnixListener),
 }
 
 /// A running [`Server`]. Dropping it cuts off all connections.
 #[derive(Debug)]
 pub struct ServerHandle {
     addrs: Vec<SocketAddr>,
+    _sockets: Vec<SocketFile>,
     workers: Vec<Worker>,
     stop: watch::Sender<Stop>,
 }
@@ -64,10 +77,21 @@ impl Server {
             0 => thread::available_parallelism().map_or(1, NonZero::get),
             n => n,
         };
-        let mut server = Self { listeners: Vec::new(), addrs: Vec::new(), config: config.clone() };
+        let mut server =
+            Self { listeners: Vec::new(), addrs: Vec::new(), sockets: Vec::new(), config: config.clone() };
         server.listeners.resize_with(workers, Vec::new);
-        for &addr in &config.listen {
-            let mut addr = addr;
+        for entry in &config.listen {
+            let mut addr = match &entry.address {
+                ListenAddr::Tcp(addr) => *addr,
+                ListenAddr::Unix(path) => {
+                    let (listener, file) = unix::bind(path)?;
+                    server.sockets.push(file);
+                    for worker in &mut server.listeners {
+                        worker.push(Bound::Unix(listener.try_clone()?));
+                    }
+                    continue;
+                }
+            };
             if workers > 1 {
                 // Shared ports would let a second gateway join unnoticed; a bind that does not share finds it.
                 addr = listener(addr, false)?.local_addr()?;
@@ -75,14 +99,14 @@ impl Server {
             for worker in &mut server.listeners {
                 let bound = listener(addr, workers > 1)?;
                 addr = bound.local_addr()?;
-                worker.push(bound);
+                worker.push(Bound::Tcp(bound));
             }
             server.addrs.push(addr);
         }
         Ok(server)
     }
 
-    /// The addresses bound, in the order of the configuration.
+    /// The addresses bound, in the order of the configuration; of Unix sockets none.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
@@ -90,12 +114,16 @@ impl Server {
     /// Starts the workers, each with a gateway of its own. Services of the same process run on the workers' runtimes.
     ///
     /// # Errors
-    /// When a thread or its runtime cannot be made.
+    /// When a thread or its runtime cannot be made, or the plan has no TLS section of a name that an address has.
     pub fn start(self, plan: &GatewayPlan) -> io::Result<ServerHandle> {
         let (stop, _) = watch::channel(Stop::Run);
         let settings = ConnSettings::new(&self.config);
-        let mut handle = ServerHandle { addrs: self.addrs, workers: Vec::new(), stop };
+        let fronts: Vec<_> =
+            self.config.listen.iter().map(|entry| Front::new(entry, plan)).collect::<io::Result<_>>()?;
+        let mut handle =
+            ServerHandle { addrs: self.addrs, _sockets: self.sockets, workers: Vec::new(), stop };
         for (index, listeners) in self.listeners.into_iter().enumerate() {
+            let listeners: Vec<_> = listeners.into_iter().zip(fronts.clone()).collect();
             let (plan, settings, stop) = (plan.clone(), settings.clone(), handle.stop.subscribe());
             let (ready_tx, ready) = mpsc::channel();
             let (done_tx, done) = oneshot::channel();
@@ -105,7 +133,7 @@ impl Server {
                         Ok(runtime) => runtime,
                         Err(e) => return drop(ready_tx.send(Err(e))),
                     };
-                let clean = runtime.block_on(work(listeners, plan.local_gateway(), settings, stop, ready_tx));
+                let clean = runtime.block_on(work(listeners, &plan, index == 0, settings, stop, ready_tx));
                 // Cuts off what still runs.
                 drop(runtime);
                 // Nobody may be waiting for it any more.
@@ -121,15 +149,22 @@ impl Server {
 
 /// A worker's life. True if it ended with no connection cut off.
 async fn work(
-    listeners: Vec<StdListener>,
-    gateway: LocalGateway,
+    listeners: Vec<(Bound, Option<Front>)>,
+    plan: &GatewayPlan,
+    is_first: bool,
     settings: ConnSettings,
     mut stop: watch::Receiver<Stop>,
     ready: mpsc::Sender<io::Result<()>>,
 ) -> bool {
-    let listeners: io::Result<Vec<_>> = listeners.into_iter().map(TcpListener::from_std).collect();
-    let listeners = match listeners {
-        Ok(listeners) => listeners,
+    let gateway = plan.local_gateway();
+    let drain = Drain::default();
+    let listeners: io::Result<Vec<_>> = {
+        let worker =
+            Accepting { gateway: gateway.clone(), settings, drain: drain.clone(), stop: stop.clone() };
+        listeners.into_iter().map(|(bound, front)| worker.clone().on(bound, front)).collect()
+    };
+    let accepting = match listeners {
+        Ok(accepting) => accepting,
         Err(e) => {
             // The one who waits for this is the one who started the worker.
             let _ = ready.send(Err(e));
@@ -137,21 +172,10 @@ async fn work(
         }
     };
     let _ = ready.send(Ok(()));
-    let drain = Drain::default();
-    let mut accepting = Vec::new();
-    for listener in listeners {
-        let (gateway, settings, drain) = (gateway.clone(), settings.clone(), drain.clone());
-        let mut stop = stop.clone();
-        accepting.push(tokio::task::spawn_local(async move {
-            let stopped = async move { drop(stop.wait_for(|stop| *stop != Stop::Run).await) };
-            accept_until(listener, stopped, |stream, peer| {
-                let (gateway, settings) = (gateway.clone(), settings.clone());
-                tokio::task::spawn_local(serve_tcp(stream, peer, gateway, settings, drain.join()));
-            })
-            .await;
-        }));
+    if is_first {
+        plan.watch_files();
     }
-    tokio::task::spawn_local(async move {
+    spawn_local(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
             gateway.sweep();
@@ -177,6 +201,52 @@ async fn work(
         aborted.as_mut().poll(cx).map(|_| false)
     })
     .await
+}
+
+/// What a worker's listeners share.
+#[derive(Clone)]
+struct Accepting {
+    gateway: LocalGateway,
+    settings: ConnSettings,
+    drain: Drain,
+    stop: watch::Receiver<Stop>,
+}
+
+impl Accepting {
+    /// Accepts until the worker stops, in a task.
+    fn on(self, bound: Bound, front: Option<Front>) -> io::Result<TaskHandle<()>> {
+        let Self { gateway, settings, drain, mut stop } = self;
+        let stopped = async move { drop(stop.wait_for(|stop| *stop != Stop::Run).await) };
+        let behind = |front: Option<Front>| {
+            let (gateway, settings, drain) = (gateway.clone(), settings.clone(), drain.clone());
+            move |stream: Box<dyn Io>, addr| {
+                let (gateway, settings) = (gateway.clone(), settings.clone());
+                spawn_local(serve_behind(front.clone(), stream, addr, gateway, settings, drain.join()));
+            }
+        };
+        Ok(match bound {
+            Bound::Unix(listener) => {
+                let listener = UnixListener::from_std(listener)?;
+                let serve = behind(front);
+                spawn_local(accept_unix_until(listener, stopped, move |stream| serve(Box::new(stream), None)))
+            }
+            Bound::Tcp(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                if front.is_some() {
+                    let serve = behind(front);
+                    spawn_local(accept_until(listener, stopped, move |stream, peer| {
+                        // Fails only for a socket that is gone; reading from it will say so.
+                        let _ = stream.set_nodelay(true);
+                        serve(Box::new(stream), Some(peer));
+                    }))
+                } else {
+                    spawn_local(accept_until(listener, stopped, move |stream, peer| {
+                        spawn_local(serve_tcp(stream, peer, gateway.clone(), settings.clone(), drain.join()));
+                    }))
+                }
+            }
+        })
+    }
 }
 
 /// A listener that is not yet part of a runtime.

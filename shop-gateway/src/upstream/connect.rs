@@ -55,12 +55,26 @@ pub(super) async fn connect(
 ) -> Result<Stream, ConnectFault> {
     let socket = match connector {
         Some(connector) => connector.connect(addr).await.map(Socket::Other).map_err(ConnectFault::Io)?,
-        None => open(addr).await?,
+        None => open_socket(addr).await?,
     };
     Ok(Stream { socket, ear: Ear::new(relay) })
 }
 
-async fn open(addr: &EndpointAddr) -> Result<Socket, ConnectFault> {
+/// What something else is put on top of.
+#[cfg(feature = "tls")]
+pub(crate) async fn open(addr: &EndpointAddr, connector: Option<&Connector>) -> io::Result<Socket> {
+    match connector {
+        Some(connector) => connector.connect(addr).await.map(Socket::Other),
+        None => open_socket(addr).await.map_err(|fault| match fault {
+            ConnectFault::NoAddress(e) => {
+                e.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+            }
+            ConnectFault::Io(e) => e,
+        }),
+    }
+}
+
+async fn open_socket(addr: &EndpointAddr) -> Result<Socket, ConnectFault> {
     let tcp = match addr {
         EndpointAddr::Unix(path) => {
             return UnixStream::connect(path).await.map(Socket::Unix).map_err(ConnectFault::Io);

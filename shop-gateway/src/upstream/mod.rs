@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 pub(crate) use conn::{Conn, ExchangeFault};
 pub(crate) use connect::Socket;
-pub(crate) use connector::Connector;
+#[cfg(feature = "tls")]
+pub(crate) use connect::open;
+pub(crate) use connector::{Connector, Io};
 pub use endpoint::{EndpointAddr, EndpointError};
 pub(crate) use inproc::InProcess;
 pub(crate) use network::{Network, NetworkBodyParts};

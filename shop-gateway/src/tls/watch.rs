@@ -1,0 +1,23 @@
+//! Files that change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::TlsStore;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Reads files again when they have changed, for ever. On a thread for blocking work.
+pub(crate) async fn watch(store: Arc<TlsStore>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let looking = store.clone();
+        // A panic of the look was reported by the panic hook.
+        if let Ok(Err(faults)) = tokio::task::spawn_blocking(move || looking.reload(true)).await {
+            for fault in faults.faults() {
+                tracing::warn!(target: "shop_gateway::tls", "{fault}: the certificates stay as they were");
+            }
+        }
+    }
+}
