@@ -32,7 +32,7 @@
 //! A configuration swapped while requests run is to come: an engine is immutable and behind a pointer, so that a
 //! request ends on the engine it began on.
 
-use http::header;
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
@@ -90,7 +90,14 @@ impl<P: Pool> Engine<P> {
                 res.headers_mut().insert(X_REQUEST_ID, inbound.request_id);
                 res
             }
-            Err(fault) => rescue::respond(&fault, inbound.request_id, upstream),
+            Err(fault) => {
+                let mut res = rescue::respond(&fault, inbound.request_id, upstream);
+                if slot.as_ref().is_some_and(|req| req.method() == Method::CONNECT) {
+                    // What follows was meant for a tunnel that there is none of.
+                    res.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                res
+            }
         };
 
         if let Some(mut access) = access {

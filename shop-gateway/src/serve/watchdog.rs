@@ -57,7 +57,8 @@ impl Watchdog {
             requests: 0,
             reads: 0,
             writes: 0,
-            timer: Box::pin(tokio::time::sleep_until(since + header_timeout)),
+            // The shorter of the two: after the first request it may be the other one's turn before this one's.
+            timer: Box::pin(tokio::time::sleep_until(since + header_timeout.min(idle_timeout))),
             armed: false,
         }
     }
