@@ -61,7 +61,8 @@ fn written(tree: &Node, path: &str) -> Option<Value> {
     tree.get(&steps).and_then(value)
 }
 
-fn value(node: &Node) -> Option<Value> {
+/// A node as JSON.
+pub(super) fn value(node: &Node) -> Option<Value> {
     match &node.kind {
         Kind::Scalar(value) => Some(value.clone()),
         Kind::List(items) => Some(items.iter().map(value).collect()),

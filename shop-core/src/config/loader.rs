@@ -170,6 +170,18 @@ pub(super) struct Remote {
 }
 
 impl Layers {
+    /// No values, but the variables that secrets are looked up in.
+    #[cfg(feature = "etcd")]
+    pub(super) fn secrets_only(&self) -> Self {
+        let ours = |(name, _): &&(String, String)| !name.starts_with(env::PREFIX);
+        Self {
+            files: Node::table(Origin::Default),
+            variables: self.variables.iter().filter(ours).cloned().collect(),
+            flags: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
     /// Reads the layers as `T`; secrets are looked up anew.
     pub(super) fn load<T: DeserializeOwned>(
         &self,

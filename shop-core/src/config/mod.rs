@@ -57,7 +57,9 @@ pub use self::difference::Changed;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::etcd::EtcdConfig;
 #[cfg(feature = "etcd")]
-pub use self::etcd::{Change, Changes, EditError, Editor, Live, LiveError, Status, Watcher};
+pub use self::etcd::{
+    Change, Changes, EditError, Edited, Editor, History, Live, LiveError, Past, Status, Watcher,
+};
 pub use self::explain::{Explained, Explanation};
 pub use self::loader::{Loaded, Loader, Violation};
 pub use self::origin::Origin;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use shop_core::config::{Loader, Violation};
+use shop_core::config::{Changed, Edited, Editor, Loader, Violation};
 
 use super::{Failure, Outcome};
 use crate::config::{CommonFlags, ShopConfig};
@@ -42,6 +42,34 @@ enum Action {
         values: Vec<Assignment>,
         #[command(flatten)]
         writing: Writing,
+    },
+    /// Make a layer of etcd what a TOML file says, whole, if every server that reads it would take it.
+    Apply {
+        /// What it does not have is deleted.
+        file: PathBuf,
+        #[command(flatten)]
+        writing: Writing,
+        /// Say what would be written and deleted, and write nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What was changed in etcd, as far as it remembers.
+    History {
+        /// The most changes, the last ones.
+        #[arg(long, default_value_t = 20)]
+        last: usize,
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// Make everything in etcd what it was at a revision, as a new change, if every server would take it.
+    Rollback {
+        /// As history tells it.
+        revision: i64,
+        #[command(flatten)]
+        files: Files,
+        /// Say what would be written and deleted, and write nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete keys from etcd, all or none, if every server that reads them can do without.
     Unset {
@@ -110,6 +138,18 @@ impl Files {
     fn loader(&self) -> Loader {
         CommonFlags { config: self.config.clone(), admin_listen: None, check: false }.loader("")
     }
+
+    fn editor(&self) -> Result<Editor<ShopConfig>, Failure> {
+        self.loader().editor(&SERVICES, check)?.ok_or_else(|| {
+            Failure("there is no [etcd] section: give --config FILE, or SHOP__ETCD__ENDPOINTS".into())
+        })
+    }
+}
+
+impl Writing {
+    fn layer(&self) -> &'static str {
+        self.service.map_or("common", Service::name)
+    }
 }
 
 fn check(service: &str, config: &ShopConfig) -> Vec<Violation> {
@@ -129,6 +169,17 @@ impl Config {
             Action::Check { files } => check_all(&files).await,
             Action::Set { values, writing } => {
                 write(&writing, values.into_iter().map(|Assignment(key, value)| (key, Some(value)))).await
+            }
+            Action::Apply { file, writing, dry_run } => {
+                let name = file.display().to_string();
+                let text = std::fs::read_to_string(&file)
+                    .map_err(|error| Failure(format!("{name} cannot be read: {error}")))?;
+                let editor = writing.files.editor()?;
+                tell(&editor.apply(writing.layer(), &name, &text, !dry_run).await?)
+            }
+            Action::History { last, reading } => history(&reading, last).await,
+            Action::Rollback { revision, files, dry_run } => {
+                tell(&files.editor()?.rollback(revision, !dry_run).await?)
             }
             Action::Unset { keys, writing } => write(&writing, keys.into_iter().map(|key| (key, None))).await,
         }
@@ -194,13 +245,42 @@ async fn check_all(files: &Files) -> Outcome {
 }
 
 async fn write(writing: &Writing, values: impl Iterator<Item = (String, Option<String>)>) -> Outcome {
-    let Some(editor) = writing.files.loader().editor(&SERVICES, check)? else {
-        return Err(Failure(
-            "there is no [etcd] section: give --config FILE, or SHOP__ETCD__ENDPOINTS".into(),
-        ));
-    };
-    let layer = writing.service.map_or("common", Service::name);
-    let revision = editor.set(layer, &values.collect::<Vec<_>>()).await?;
-    println!("written at revision {revision}");
+    tell(&writing.files.editor()?.set(writing.layer(), &values.collect::<Vec<_>>()).await?)
+}
+
+/// Keys alone: values may be secrets.
+fn tell(edited: &Edited) -> Outcome {
+    for key in &edited.written {
+        println!("put {key}");
+    }
+    for key in &edited.deleted {
+        println!("delete {key}");
+    }
+    match edited.revision {
+        Some(revision) => println!("written at revision {revision}"),
+        None if edited.written.is_empty() && edited.deleted.is_empty() => println!("nothing differs"),
+        None => println!("nothing is written: this was a trial"),
+    }
     Ok(true)
+}
+
+async fn history(reading: &Reading, last: usize) -> Outcome {
+    let history = reading.files.editor()?.history(reading.service.name(), last).await?;
+    if history.since > 0 {
+        println!("before revision {}: compacted", history.since);
+    }
+    for past in history.changes {
+        println!("revision {}: {}", past.revision, past.keys.join(" "));
+        match past.changed {
+            Ok(changed) => changed.iter().for_each(show_change),
+            Err(errors) => println!("  bad: {}", errors.to_string().replace('\n', "\n  ")),
+        }
+    }
+    Ok(true)
+}
+
+fn show_change(changed: &Changed) {
+    let shown =
+        |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "-".into(), ToString::to_string);
+    println!("  {}: {} -> {}", changed.path, shown(&changed.before), shown(&changed.after));
 }

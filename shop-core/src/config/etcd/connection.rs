@@ -78,7 +78,17 @@ impl Connection {
 
     /// Reads everything, at one revision.
     pub(super) async fn read(&mut self) -> Result<Read, String> {
-        let read = self.kv.get(self.below.as_str(), Some(GetOptions::new().with_prefix()));
+        self.get(GetOptions::new().with_prefix()).await
+    }
+
+    /// Reads everything as it was at a revision, which must not be compacted.
+    pub(super) async fn read_at(&mut self, revision: i64) -> Result<Read, String> {
+        let read = self.get(GetOptions::new().with_prefix().with_revision(revision)).await?;
+        Ok(Read { revision, ..read })
+    }
+
+    async fn get(&mut self, options: GetOptions) -> Result<Read, String> {
+        let read = self.kv.get(self.below.as_str(), Some(options));
         let mut answer = within(self.limit, read).await?;
         let header = answer.take_header().ok_or("etcd's answer has no header")?;
         let entry = |kv: etcd_client::KeyValue| {

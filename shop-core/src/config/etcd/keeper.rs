@@ -38,6 +38,16 @@ impl<T: DeserializeOwned + Serialize> Recipe<T> {
         }
     }
 
+    /// The same without files, environment and flags, and without the check: what etcd's values make of what is built in.
+    pub(super) fn remote_only(&self) -> Self {
+        Self {
+            layers: self.layers.secrets_only(),
+            config: self.config.clone(),
+            service: self.service.clone(),
+            check: Box::new(|_| Vec::new()),
+        }
+    }
+
     pub(super) fn ours(&self, all: &Entries) -> Entries {
         of_service(all, &self.config.prefix, &self.service)
     }

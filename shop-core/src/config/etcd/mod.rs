@@ -13,6 +13,8 @@ mod editor;
 #[cfg(feature = "etcd")]
 mod entries;
 #[cfg(feature = "etcd")]
+mod history;
+#[cfg(feature = "etcd")]
 mod keeper;
 #[cfg(feature = "etcd")]
 mod live;
@@ -27,7 +29,9 @@ mod start;
 mod watcher;
 
 #[cfg(feature = "etcd")]
-pub use self::editor::{EditError, Editor};
+pub use self::editor::{EditError, Edited, Editor};
+#[cfg(feature = "etcd")]
+pub use self::history::{History, Past};
 #[cfg(feature = "etcd")]
 pub use self::live::{Change, Changes, Live, Status};
 pub use self::section::EtcdConfig;
