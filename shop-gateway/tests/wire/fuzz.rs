@@ -29,6 +29,10 @@ fn has_panicked() -> bool {
     PANICKED.load(Ordering::SeqCst)
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// What is done to bytes that were in order.
 #[derive(Debug, Clone)]
 enum Change {
@@ -146,7 +150,7 @@ fn whatever_a_client_sends() {
         let front = Front::start(config_for(upstream.addr)).await;
         (upstream, front)
     });
-    proptest!(|(bytes in requests(), piece in select(vec![usize::MAX, 1, 7]))| {
+    proptest!(config(), |(bytes in requests(), piece in select(vec![usize::MAX, 1, 7]))| {
         let case = served(bytes.clone(), []);
         let (answers, fault) = block_on(case.play(front.addr, piece));
         let seen = upstream.take();
@@ -253,7 +257,7 @@ fn whatever_an_upstream_answers() {
         });
         Front::start(config).await
     });
-    proptest!(|(answer in answer())| {
+    proptest!(config(), |(answer in answer())| {
         bytes.lock().unwrap().clone_from(&answer);
         let (wanted, got) = block_on(async {
             let mut client = Reader::new(front.connect().await);

@@ -1,6 +1,8 @@
 //! What the gateway holds: little, however slow or large its peers are.
 
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use shop_gateway::{Connections, EndpointAddr, Gateway};
@@ -9,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::harness::{Front, block_on};
-use crate::support::{PATIENCE, config_for};
+use crate::support::{PATIENCE, config_for, ok};
 
 /// What a pipe holds; sockets would hold megabytes that are not the gateway's.
 const PIPE: usize = 16 * 1024;
@@ -152,34 +154,71 @@ async fn give(stream: &mut TcpStream, size: usize) {
     }
 }
 
-/// Each has had an answer and waits for its next request. The clients' ends are in this process, too.
+/// Where the clients of `ten_thousand_idle_connections` find the gateway.
+const CLIENTS_OF: &str = "SHOP_WIRE_CLIENTS_OF";
+const COUNT: usize = 10_000;
+
+/// Each has had an answer and waits for its next request. The clients are in a process of their own.
 #[test]
-#[ignore = "by hand: alone in its process, with 21,000 files open"]
+#[ignore = "by hand: alone in its process, with 10,100 files open"]
 fn ten_thousand_idle_connections() {
-    const COUNT: usize = 10_000;
     block_on(async {
-        let upstream = crate::strict::Upstream::start().await;
-        let front = Front::start(config_for(upstream.addr)).await;
-        let mut clients = Vec::with_capacity(COUNT);
-        let request = async |stream: &mut TcpStream| {
-            stream.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-            let mut answer = [0; 1024];
-            assert_ne!(stream.read(&mut answer).await.unwrap(), 0);
-        };
-        request(&mut front.connect().await).await;
-        upstream.take();
-        let before = status_kb("VmRSS");
-        for n in 0..COUNT {
-            let mut client = front.connect().await;
-            request(&mut client).await;
-            clients.push(client);
-            if n % 100 == 0 {
-                upstream.take();
+        // It keeps nothing, as this process is measured.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = Front::start(config_for(listener.local_addr().unwrap())).await;
+        let upstream = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = [0; 4096];
+                    while matches!(stream.read(&mut request).await, Ok(n) if n > 0) {
+                        stream.write_all(&ok("")).await.unwrap();
+                    }
+                });
             }
-        }
-        upstream.take();
+        });
+        // What is allocated once is there before.
+        ask(&mut StdStream::connect(front.addr).unwrap());
+        let before = status_kb("VmRSS");
+        let mut clients = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "memory::idle_clients", "--nocapture"])
+            .env(CLIENTS_OF, front.addr.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(clients.stdout.take().unwrap()).lines();
+        let ready = tokio::task::spawn_blocking(move || (lines.any(|line| line.unwrap() == "ready"), lines));
+        let (ready, _lines) = ready.await.unwrap();
+        assert!(ready, "the clients failed");
         let each = (status_kb("VmRSS") - before) as f64 / COUNT as f64;
         println!("{COUNT} idle connections: {each:.1} kB each");
+        drop(clients.stdin.take());
+        assert!(clients.wait().unwrap().success());
+        upstream.abort();
         assert!(each <= 20.0, "{each:.1} kB each");
     });
+}
+
+/// The clients' process, started by the test above and by nobody else.
+#[test]
+#[ignore = "started by ten_thousand_idle_connections"]
+fn idle_clients() {
+    let Ok(addr) = std::env::var(CLIENTS_OF) else { return };
+    let clients: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let mut client = StdStream::connect(&addr).unwrap();
+            ask(&mut client);
+            client
+        })
+        .collect();
+    println!("\nready");
+    // Until the other end is closed.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    drop(clients);
+}
+
+fn ask(client: &mut StdStream) {
+    client.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = [0; 1024];
+    assert_ne!(client.read(&mut answer).unwrap(), 0);
 }

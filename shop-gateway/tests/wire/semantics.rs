@@ -94,6 +94,38 @@ fn a_body_that_was_refused_at_its_head_is_no_request() {
     });
 }
 
+/// Answered without a word of going on, a client sends its body or not: what comes of it is no request.
+#[test]
+fn a_body_that_was_never_asked_for_is_no_request() {
+    block_on(async {
+        let upstream = Upstream::start().await;
+        let mut config = config_for(upstream.addr);
+        config.routes[0].path = "/routed".to_owned();
+        let front = Front::start(config).await;
+        let mut client = Reader::new(front.connect().await);
+        let body = "GET /routed/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+        let head = format!(
+            "POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        client.stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(client.response(false).await.unwrap().status(), 404);
+        // The connection may have ended, or take it and go on.
+        let _ = client
+            .stream
+            .write_all(format!("{body}GET /routed/b HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+            .await;
+        match client.response(false).await {
+            Ok(answer) => assert_eq!(answer.text(), "/routed/b"),
+            Err(Fault::End(false)) => {}
+            Err(fault) => panic!("{fault:?}"),
+        }
+        drop((client, front));
+        let seen = upstream.finish().await;
+        assert!(seen.served.iter().all(|request| request.target() == "/routed/b"), "{seen:#?}");
+    });
+}
+
 /// An answer that comes while the client still sends is delivered whole, and no reset overtakes it.
 #[test]
 fn an_early_answer_reaches_a_client_that_still_sends() {

@@ -140,10 +140,7 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             }
             if size == 0 {
                 message.trailers = self.fields().await?;
-                return match message.trailers.iter().find(|(name, _)| is_no_trailer(name)) {
-                    Some((name, _)) => wrong(format!("the trailer {name}")),
-                    None => Ok(()),
-                };
+                return Ok(());
             }
             let chunk = self.exactly(size).await?;
             message.body.extend(chunk);
@@ -204,7 +201,10 @@ impl<S: AsyncRead + Unpin> Reader<S> {
             (_, true) => self.chunked(&mut message).await?,
             (length, _) => message.body = self.exactly(length.unwrap_or(0)).await?,
         }
-        Ok(message)
+        match message.trailers.iter().find(|(name, _)| is_no_trailer(name)) {
+            Some((name, _)) => wrong(format!("the trailer {name}")),
+            None => Ok(message),
+        }
     }
 
     /// The next answer; `bodyless` for one to HEAD. One that ends too early is not refused, but marked.

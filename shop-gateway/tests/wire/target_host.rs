@@ -18,6 +18,7 @@ cases! {
     an_empty_host: refused(host("Host:"));
     a_host_of_blanks: refused(host("Host: \t "));
     a_list_of_hosts: refused(host("Host: a, b"));
+    a_host_with_a_comma: refused(host("Host: a,b")).ours_alone();
     a_host_with_a_path: refused(host("Host: a/b"));
     a_host_with_a_query: refused(host("Host: a?b")).ours_alone();
     a_host_with_a_fragment: refused(host("Host: a#b")).ours_alone();

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{Front, block_on};
 use crate::strict::{Fault, Reader, Strict};
-use crate::support::config_for;
+use crate::support::{self, config_for, ok};
 
 /// What an upstream says to the first request it gets.
 pub struct Answer {
@@ -154,6 +154,28 @@ fn run(answer: &Answer) {
         let upstream = tokio::spawn(answer.upstream(listener));
         answer.play(front.addr).await;
         upstream.abort();
+    });
+}
+
+/// Bytes that come on an idle connection are nobody's answer, least of all the next one's.
+#[test]
+fn an_answer_on_an_idle_connection_is_nobody_s() {
+    block_on(async {
+        let (addr, mut connections) = support::Upstream::by_hand().await;
+        let front = Front::start(config_for(addr)).await;
+        let mut client = Reader::new(front.connect().await);
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.stream.write_all(request).await.unwrap();
+        let mut idle = connections.recv().await.unwrap();
+        for _ in 0..20 {
+            idle.head().await.unwrap();
+            idle.send(ok("asked")).await;
+            assert_eq!(client.response(false).await.unwrap().text(), "asked");
+            idle.send(ok("unasked")).await;
+            client.stream.write_all(request).await.unwrap();
+            idle = connections.recv().await.unwrap();
+        }
+        assert_eq!(front.gateway.idle_connections(), 0);
     });
 }
 
