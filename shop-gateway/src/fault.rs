@@ -46,6 +46,8 @@ impl Fault {
         match fault {
             ExchangeFault::Timeout => Self::Timeout,
             ExchangeFault::Failed(e) => Self::Exchange(e),
+            #[cfg(feature = "http2")]
+            ExchangeFault::Body(fault) => Self::Service(fault.into()),
             ExchangeFault::Unsent | ExchangeFault::Closed => Self::Closed,
         }
     }

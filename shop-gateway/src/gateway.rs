@@ -20,6 +20,10 @@ use crate::body::{BoxError, GatewayBody, RequestBody};
 use crate::client::Client;
 use crate::config::{ConfigErrors, GatewayConfig, ListenConfig};
 use crate::engine::{Blueprint, Engine};
+#[cfg(feature = "http2")]
+use crate::serve::Http2Conn;
+#[cfg(feature = "http2")]
+use crate::upstream::Io;
 use crate::upstream::{Connector, EndpointAddr, InProcess, LocalPool, SharedPool};
 
 /// Builds gateways from a configuration and services of the same process.
@@ -217,6 +221,22 @@ pub(crate) trait Handler: Clone + 'static {
     type Pool: crate::upstream::Pool;
 
     fn engine(&self) -> &Engine<Self::Pool>;
+
+    /// Serves a connection of HTTP/2, with its requests in tasks.
+    #[cfg(feature = "http2")]
+    fn serve_http2(self, stream: Box<dyn Io>, conn: Http2Conn) -> impl Future<Output = ()>;
+}
+
+/// Tasks of this thread.
+#[cfg(feature = "http2")]
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+#[cfg(feature = "http2")]
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
 }
 
 impl Handler for Gateway {
@@ -225,6 +245,12 @@ impl Handler for Gateway {
     fn engine(&self) -> &Engine<SharedPool> {
         &self.0
     }
+
+    #[cfg(feature = "http2")]
+    fn serve_http2(self, stream: Box<dyn Io>, conn: Http2Conn) -> impl Future<Output = ()> {
+        let executor = hyper_util::rt::TokioExecutor::new();
+        conn.run(self, stream, executor, |gateway, req, http2| http2.answer(gateway, req))
+    }
 }
 
 impl Handler for LocalGateway {
@@ -232,6 +258,11 @@ impl Handler for LocalGateway {
 
     fn engine(&self) -> &Engine<LocalPool> {
         &self.0
+    }
+
+    #[cfg(feature = "http2")]
+    fn serve_http2(self, stream: Box<dyn Io>, conn: Http2Conn) -> impl Future<Output = ()> {
+        conn.run(self, stream, LocalExecutor, |gateway, req, http2| http2.answer(gateway, req))
     }
 }
 

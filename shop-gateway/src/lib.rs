@@ -49,6 +49,13 @@
 //!   other answer it is HTTP as before, and what the client has sent meanwhile is its next request. Mounted as a service, the
 //!   gateway takes the client's side from hyper's `OnUpgrade`; without that it does not forward `Upgrade`.
 //!
+//! # HTTP/2
+//! With the feature `http2` a connection that begins with HTTP/2's preface, or has agreed to `h2` inside TLS, carries up to 128
+//! requests at once. `:authority` is the host, cookies in several lines become one, and what is of one hop in HTTP/1.1 is an
+//! error of the stream. A connection ends when its client gives up most of what it asks for, takes no byte of an answer for the
+//! idle timeout, or has no request for as long; a drain tells it by GOAWAY and waits for what runs. Upstreams with
+//! `protocol = "h2"` share a connection between requests; trailers pass both ways.
+//!
 //! # What it does not do
 //! A request is never sent twice. It moves to another connection only when the pooled one it was given to had been
 //! closed before anything was written. A response that breaks off breaks off for the client, too: there is no clean end.
@@ -78,6 +85,7 @@
 //! # Features
 //! | feature | |
 //! |---|---|
+//! | `http2` | HTTP/2 of clients, by ALPN or prior knowledge, and of upstreams with `protocol = "h2"`; gRPC |
 //! | `tls` | TLS to clients and upstreams, by rustls and ring: `[gateway.tls.NAME]`, `[upstreams.NAME.tls]` |
 
 mod access;
@@ -103,7 +111,7 @@ pub use client::ClientAddr;
 pub use config::{
     CertificateConfig, ClientAuth, ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenAddr,
     ListenAddrError, ListenConfig, ListenerConfig, RouteConfig, TlsConfig, TlsVersion, UpgradeConfig,
-    UpstreamConfig, UpstreamTlsConfig,
+    UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
 pub use serve::{Connections, Server, ServerHandle, serve};

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! client
-//!   │   PROXY protocol, TLS .................. serve/front.rs: before there is a request
-//!   │   connection: header and idle timeouts . serve/conn.rs
+//!   │   PROXY protocol, TLS, ALPN ............ serve/front.rs: before there is a request
+//!   │   connection: header and idle timeouts . serve/conn.rs, serve/http2/
 //!   ▼
 //! access event   outermost, so that refusals and clients that leave are reported too
 //!   ▼
@@ -164,6 +164,12 @@ impl<P: Pool> Engine<P> {
         match &self.upstreams[route.upstream].kind {
             UpstreamKind::Network(network) => {
                 let upload = slot.as_mut().and_then(|req| req.body_mut().watch(self.body_limits));
+                if inbound.http2
+                    && !network.is_http2()
+                    && let Some(req) = slot
+                {
+                    say_framing(req);
+                }
                 let offer = match (&inbound.upgrade, &mut *slot) {
                     (Some(asked), Some(req)) => Offer::make(req, asked, &route.upgrade),
                     _ => None,
@@ -184,5 +190,12 @@ impl<P: Pool> Engine<P> {
                 Ok(res.map(GatewayBody::boxed))
             }
         }
+    }
+}
+
+/// A body without a length is chunked, which HTTP/2 need not say. Said outright, as without it that of a GET would not be sent.
+fn say_framing(req: &mut Request<RequestBody>) {
+    if !req.body().is_end_stream() && !req.headers().contains_key(header::CONTENT_LENGTH) {
+        req.headers_mut().insert(header::TRANSFER_ENCODING, const { HeaderValue::from_static("chunked") });
     }
 }

@@ -1,7 +1,12 @@
 //! How far a request's body has come, seen from outside.
 
 use std::sync::Arc;
+#[cfg(feature = "http2")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+#[cfg(feature = "http2")]
+use super::BodyFault;
 
 /// How far a request's body has come; shared between the body, which the upstream's connection owns, and those
 /// who ask: the response timeout, the access event and the client's connection.
@@ -13,6 +18,8 @@ struct State {
     bytes: AtomicU64,
     waiting: AtomicBool,
     ended: AtomicBool,
+    #[cfg(feature = "http2")]
+    fault: OnceLock<BodyFault>,
 }
 
 impl BodyProgress {
@@ -27,6 +34,19 @@ impl BodyProgress {
     pub(super) fn set_ended(&self) {
         self.0.waiting.store(false, Relaxed);
         self.0.ended.store(true, Relaxed);
+    }
+
+    /// Why it ended before its end. Whoever it was given to may not pass that on: an HTTP/2 connection tells its requests only
+    /// that a stream was reset.
+    #[cfg(feature = "http2")]
+    pub(super) fn set_fault(&self, fault: &BodyFault) {
+        // It ends once.
+        let _ = self.0.fault.set(fault.without_cause());
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn fault(&self) -> Option<BodyFault> {
+        self.0.fault.get().map(BodyFault::without_cause)
     }
 
     /// Bytes that the client has sent of it.

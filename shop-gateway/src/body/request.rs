@@ -38,6 +38,18 @@ pub(crate) enum BodyFault {
     Client(BoxError),
 }
 
+#[cfg(feature = "http2")]
+impl BodyFault {
+    /// The same, without what the client's connection said of it.
+    pub(super) fn without_cause(&self) -> Self {
+        match self {
+            Self::TooLarge { max } => Self::TooLarge { max: *max },
+            Self::TooSlow => Self::TooSlow,
+            Self::Client(cause) => Self::Client(cause.to_string().into()),
+        }
+    }
+}
+
 impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -222,6 +234,10 @@ impl Body for RequestBody {
             },
             (Poll::Pending, None) => return Poll::Pending,
         };
+        #[cfg(feature = "http2")]
+        if let (Err(fault), Some(watch)) = (&outcome, &this.watch) {
+            watch.progress.set_fault(fault);
+        }
         Poll::Ready(outcome.map_err(BoxError::from).transpose())
     }
 

@@ -21,7 +21,7 @@ pub(crate) use listener::{Peer, peer};
 pub use route::RouteConfig;
 pub use tls::{CertificateConfig, ClientAuth, TlsConfig, TlsVersion, UpstreamTlsConfig};
 pub use upgrade::UpgradeConfig;
-pub use upstream::UpstreamConfig;
+pub use upstream::{UpstreamConfig, UpstreamProtocol};
 
 /// Everything that the gateway is told: where it listens, its limits, its upstreams and its routes.
 ///

@@ -8,6 +8,24 @@ use shop_core::config::HumanDuration;
 use super::{ConfigErrors, UpstreamTlsConfig};
 use crate::upstream::EndpointAddr;
 
+/// How requests are written to an upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "http1")]
+    Http1,
+    /// HTTP/2: by ALPN inside TLS, by prior knowledge without. Needs the feature `http2`.
+    #[serde(rename = "h2")]
+    Http2,
+}
+
+impl UpstreamProtocol {
+    fn is_http1(&self) -> bool {
+        *self == Self::Http1
+    }
+}
+
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +42,9 @@ pub struct UpstreamConfig {
     /// meets the end on its way, which is 502 when it must not be sent twice. Default 55 s: the shop's servers keep theirs
     /// for 75 s.
     pub idle_timeout: HumanDuration,
+    /// `http1` or `h2`.
+    #[serde(skip_serializing_if = "UpstreamProtocol::is_http1")]
+    pub protocol: UpstreamProtocol,
     /// `[upstreams.NAME.tls]`: connections are inside TLS. Needs the feature `tls`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTlsConfig>,
@@ -37,6 +58,7 @@ impl Default for UpstreamConfig {
             response_timeout: HumanDuration(Duration::from_secs(30)),
             max_idle: 64,
             idle_timeout: HumanDuration(Duration::from_secs(55)),
+            protocol: UpstreamProtocol::Http1,
             tls: None,
         }
     }
@@ -56,6 +78,9 @@ impl UpstreamConfig {
             } else if self.endpoints[..index].contains(endpoint) {
                 faults.push(format!("{path}.endpoints[{index}]"), format!("`{endpoint}` is there twice"));
             }
+        }
+        if cfg!(not(feature = "http2")) && self.protocol == UpstreamProtocol::Http2 {
+            faults.push(format!("{path}.protocol"), "this gateway was built without the feature `http2`");
         }
         if let Some(tls) = &self.tls {
             tls.check(&format!("{path}.tls"), &self.endpoints, faults);

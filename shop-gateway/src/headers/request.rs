@@ -29,6 +29,8 @@ pub(crate) struct Inbound {
     pub(crate) request_id: HeaderValue,
     /// The request's host; empty only for HTTP/1.0.
     pub(crate) host: Option<HeaderValue>,
+    /// It came by HTTP/2, where a body may have no length without being chunked.
+    pub(crate) http2: bool,
     /// The protocols that the client would change to, on a request that may ask for it.
     pub(crate) upgrade: Option<HeaderValue>,
 }
@@ -157,7 +159,7 @@ impl<'a> Scan<'a> {
             Some(HeadFault::TooLarge)
         } else if self.hosts > 1 {
             Some(HeadFault::Bad("the Host header is there more than once"))
-        } else if version == Version::HTTP_11 && self.hosts == 0 && !named {
+        } else if version >= Version::HTTP_11 && self.hosts == 0 && !named {
             Some(HeadFault::Bad("the Host header is missing"))
         } else if self.lengths > 1 {
             Some(HeadFault::Bad("the Content-Length header is there more than once"))
@@ -188,6 +190,7 @@ pub(crate) fn prepare<B>(
         .fault(max_header, req.version(), req.uri().authority().is_some())
         .or_else(|| line_fault(req.method(), req.uri()));
     let upgrade = scan.upgrade(req.version());
+    let http2 = req.version() == Version::HTTP_2;
     let Scan { mut dropped, te_trailers, chunked, tracestate, underscored, connection, .. } = scan;
 
     // What Connection names goes first, so that it cannot take away what is added below; Host is not its to name.
@@ -206,7 +209,7 @@ pub(crate) fn prepare<B>(
         new_trace()
     });
     headers.insert(TRACEPARENT, traceparent);
-    let mut inbound = Inbound { request_id, host, upgrade };
+    let mut inbound = Inbound { request_id, host, http2, upgrade };
     if let Some(fault) = fault {
         return (inbound, Err(fault));
     }
@@ -226,6 +229,9 @@ pub(crate) fn prepare<B>(
         headers.insert(header::TRANSFER_ENCODING, const { HeaderValue::from_static("chunked") });
     }
 
+    if inbound.http2 {
+        join_cookies(req.headers_mut());
+    }
     match to_origin_form(req) {
         Ok(None) => {}
         Ok(authority) => inbound.host = authority,
@@ -265,6 +271,20 @@ fn remove_underscored(headers: &mut HeaderMap) {
     let names: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
     for name in names {
         headers.remove(name);
+    }
+}
+
+/// In HTTP/2 cookies may come in several lines, which an upstream of HTTP/1.1 would not put together (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for line in std::iter::once(second).chain(lines) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+        headers.insert(header::COOKIE, joined);
     }
 }
 

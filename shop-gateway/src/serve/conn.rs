@@ -20,7 +20,11 @@ use shop_core::drain::{Arrived, Ticket, read_arrived};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[cfg(feature = "http2")]
+use super::http2::{Http2Conn, PREFACE};
 use super::io::{ClientIo, Traffic};
+#[cfg(feature = "http2")]
+use super::prefixed::Prefixed;
 use super::watchdog::{Expired, Watchdog};
 use crate::access::refused_before_routing;
 use crate::body::{BodyLimits, BodyProgress, RequestBody};
@@ -29,6 +33,7 @@ use crate::config::ListenConfig;
 use crate::gateway::Handler;
 use crate::headers::new_request_id;
 use crate::tunnel::Tunnel;
+use crate::upstream::Io;
 
 /// How long a client may go on sending after its answer, before its connection is reset.
 const LINGER: Duration = Duration::from_secs(2);
@@ -40,23 +45,28 @@ pub(super) struct ConnSettings {
     header_timeout: Duration,
     idle_timeout: Duration,
     body_limits: BodyLimits,
+    #[cfg(feature = "http2")]
+    max_head: usize,
 }
 
 impl ConnSettings {
     pub(super) fn new(config: &ListenConfig) -> Self {
         let limits = &config.limits;
+        // The target and the headers are held to their own limits once the head is whole, with a proper answer.
+        let max_head = (limits.max_header.0 + limits.max_uri.0) as usize + 1024;
         let mut builder = http1::Builder::new();
         builder
             .half_close(config.half_close)
             // The watchdog's: hyper's own would also end idle connections, and takes a new timer for each request.
             .header_read_timeout(None)
-            // The target and the headers are held to their own limits once the head is whole, with a proper answer.
-            .max_header_size((limits.max_header.0 + limits.max_uri.0) as usize + 1024)
+            .max_header_size(max_head)
             .max_buf_size(256 * 1024);
         Self {
             builder,
             header_timeout: limits.header_timeout.0,
             idle_timeout: limits.idle_timeout.0,
+            #[cfg(feature = "http2")]
+            max_head,
             body_limits: BodyLimits {
                 max: limits.max_body.0,
                 timeout: limits.body_timeout.0,
@@ -70,6 +80,17 @@ impl ConnSettings {
     /// What comes before the first request is held to it, too.
     pub(super) fn header_timeout(&self) -> Duration {
         self.header_timeout
+    }
+
+    #[cfg(feature = "http2")]
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    /// The longest head that is read at all, in bytes.
+    #[cfg(feature = "http2")]
+    pub(super) fn max_head(&self) -> usize {
+        self.max_head
     }
 }
 
@@ -108,7 +129,7 @@ pub(super) fn serve_tcp<H: Handler>(
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection; a request that runs is given up.
-pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn serve_connection<H: Handler, S: Io + 'static>(
     stream: S,
     arrived: Arrived<S>,
     client: Client,
@@ -119,6 +140,8 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
     let accepted = Instant::now();
     let traffic = Arc::new(Traffic::default());
     let body_limits = settings.body_limits;
+    #[cfg(feature = "http2")]
+    let http2 = handler.clone();
     let shared = Arc::new(Shared {
         client,
         ticket,
@@ -208,6 +231,18 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
         End::Hyper(Ok(())) if traffic.is_eof() || !unread() => {}
         End::Hyper(Ok(())) => linger(conn.into_parts().io).await,
         End::Hyper(Err(e)) if e.is_parse() => {
+            let parts = conn.into_parts();
+            #[cfg(feature = "http2")]
+            if parts.read_buf.starts_with(PREFACE) && !parts.io.inner().is_stopped() {
+                // hyper has seen that it is HTTP/2, and not answered.
+                let stream = Box::new(Prefixed::new(parts.read_buf, parts.io.into_inner().stream));
+                drop(parts.service);
+                if let Some(Shared { client, ticket, .. }) = Arc::into_inner(shared) {
+                    let conn = Http2Conn::new(client, settings, ticket);
+                    Box::pin(http2.serve_http2(stream, conn)).await;
+                }
+                return;
+            }
             // hyper has answered.
             let status = if e.is_parse_too_large() {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -215,7 +250,7 @@ pub(super) async fn serve_connection<H: Handler, S: AsyncRead + AsyncWrite + Unp
                 StatusCode::BAD_REQUEST
             };
             refused_before_routing(&shared.client, status, accepted);
-            linger(conn.into_parts().io).await;
+            linger(parts.io).await;
         }
         End::Hyper(Err(e)) => {
             tracing::debug!(target: "shop_gateway::serve", error = &e as &dyn std::error::Error, "connection ended");

@@ -12,6 +12,8 @@ use shop_core::drain::{Ticket, nothing_arrived};
 use tokio::time::{Instant, sleep_until};
 
 use super::conn::{ConnSettings, serve_connection};
+#[cfg(feature = "http2")]
+use super::http2::Http2Conn;
 use super::prefixed::Prefixed;
 use super::proxy::read_header;
 use crate::client::Client;
@@ -28,6 +30,14 @@ pub(super) struct Front {
     trusted: Arc<[Peer]>,
     #[cfg(feature = "tls")]
     tls: Option<Arc<crate::tls::ServerTls>>,
+}
+
+/// A connection on which HTTP comes next.
+struct Opened {
+    stream: Box<dyn Io>,
+    client: Client,
+    /// The client has said so.
+    http2: bool,
 }
 
 impl Front {
@@ -61,11 +71,8 @@ impl Front {
         })
     }
 
-    async fn open(
-        &self,
-        mut stream: Box<dyn Io>,
-        addr: Option<SocketAddr>,
-    ) -> io::Result<(Box<dyn Io>, Client)> {
+    async fn open(&self, mut stream: Box<dyn Io>, addr: Option<SocketAddr>) -> io::Result<Opened> {
+        let http2 = false;
         let mut client = Client::at(addr);
         if self.expects_header(addr) {
             let (named, rest) = read_header(&mut stream).await?;
@@ -78,10 +85,12 @@ impl Front {
         }
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            stream = Box::new(tls.accept(stream).await?);
+            let inside = tls.accept(stream).await?;
             client.set_https();
+            let http2 = inside.get_ref().1.alpn_protocol() == Some(b"h2");
+            return Ok(Opened { stream: Box::new(inside), client, http2 });
         }
-        Ok((stream, client))
+        Ok(Opened { stream, client, http2 })
     }
 }
 
@@ -97,8 +106,8 @@ pub(super) async fn serve_behind<H: Handler>(
     settings: ConnSettings,
     ticket: Ticket,
 ) {
-    let (stream, client) = match front {
-        None => (stream, Client::at(addr)),
+    let opened = match front {
+        None => Opened { stream, client: Client::at(addr), http2: false },
         Some(front) => {
             match in_time(Box::pin(front.open(stream, addr)), settings.header_timeout(), &ticket).await {
                 Ok(opened) => opened,
@@ -111,6 +120,12 @@ pub(super) async fn serve_behind<H: Handler>(
             }
         }
     };
+    let Opened { stream, client, http2 } = opened;
+    #[cfg(feature = "http2")]
+    if http2 {
+        return handler.serve_http2(stream, Http2Conn::new(client, settings, ticket)).await;
+    }
+    debug_assert!(!http2, "it was not offered");
     serve_connection(stream, nothing_arrived, client, handler, settings, ticket).await;
 }
 

@@ -8,6 +8,8 @@ mod connections;
 mod framing;
 mod front;
 mod gather;
+#[cfg(feature = "http2")]
+mod http2;
 mod io;
 mod prefixed;
 mod proxy;
@@ -26,6 +28,8 @@ use crate::config::ListenConfig;
 use crate::gateway::Gateway;
 
 pub use connections::Connections;
+#[cfg(feature = "http2")]
+pub(crate) use http2::Http2Conn;
 pub use workers::{Server, ServerHandle};
 
 /// How often idle upstream connections are looked through.

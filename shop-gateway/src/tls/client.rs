@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 
 use super::files::{Reader, Stamps};
 use super::provider;
-use crate::config::{ConfigErrors, UpstreamTlsConfig};
+use crate::config::{ConfigErrors, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig};
 use crate::upstream::{Connector, EndpointAddr, open};
 
 /// How one upstream is verified, as it is now.
@@ -19,6 +19,7 @@ use crate::upstream::{Connector, EndpointAddr, open};
 pub(crate) struct ClientTls {
     path: String,
     config: UpstreamTlsConfig,
+    http2: bool,
     files: Vec<PathBuf>,
     current: RwLock<(Arc<ClientConfig>, Stamps)>,
 }
@@ -36,7 +37,12 @@ fn system_roots(path: &str, faults: &mut ConfigErrors) -> Option<RootCertStore> 
     Some(roots)
 }
 
-fn load(path: &str, config: &UpstreamTlsConfig, faults: &mut ConfigErrors) -> Option<Arc<ClientConfig>> {
+fn load(
+    path: &str,
+    config: &UpstreamTlsConfig,
+    http2: bool,
+    faults: &mut ConfigErrors,
+) -> Option<Arc<ClientConfig>> {
     let roots = match &config.ca {
         Some(file) => Reader { faults }.roots(&format!("{path}.ca"), file),
         None => system_roots(path, faults),
@@ -53,19 +59,27 @@ fn load(path: &str, config: &UpstreamTlsConfig, faults: &mut ConfigErrors) -> Op
             return None;
         }
     };
-    Some(Arc::new(match own {
+    let mut built = match own {
         Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
         None => builder.with_no_client_auth(),
-    }))
+    };
+    built.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    Some(Arc::new(built))
 }
 
 impl ClientTls {
     /// Reads the files. Blocks.
-    pub(super) fn load(path: String, config: &UpstreamTlsConfig, faults: &mut ConfigErrors) -> Option<Self> {
+    pub(super) fn load(
+        path: String,
+        upstream: &UpstreamConfig,
+        config: &UpstreamTlsConfig,
+        faults: &mut ConfigErrors,
+    ) -> Option<Self> {
+        let http2 = upstream.protocol == UpstreamProtocol::Http2;
         let files: Vec<_> = [&config.ca, &config.chain, &config.key].into_iter().flatten().cloned().collect();
         let stamps = Stamps::of(&files);
-        let current = load(&path, config, faults)?;
-        Some(Self { path, config: config.clone(), files, current: RwLock::new((current, stamps)) })
+        let current = load(&path, config, http2, faults)?;
+        Some(Self { path, config: config.clone(), http2, files, current: RwLock::new((current, stamps)) })
     }
 
     /// Reads the files again; connections that are open stay as they are. Blocks.
@@ -74,7 +88,7 @@ impl ClientTls {
         if only_changed && self.current.read().unwrap_or_else(PoisonError::into_inner).1 == stamps {
             return;
         }
-        let loaded = load(&self.path, &self.config, faults);
+        let loaded = load(&self.path, &self.config, self.http2, faults);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.1 = stamps;
         if let Some(loaded) = loaded {
@@ -100,7 +114,11 @@ impl ClientTls {
                 };
                 let socket = open(&addr, below.as_ref()).await?;
                 let config = tls.current.read().unwrap_or_else(PoisonError::into_inner).0.clone();
-                TlsConnector::from(config).connect(name, socket).await
+                let stream = TlsConnector::from(config).connect(name, socket).await?;
+                if tls.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return Err(io::Error::other("the upstream does not speak HTTP/2"));
+                }
+                Ok(stream)
             }
         })
     }

@@ -67,7 +67,9 @@ fn load(path: &str, config: &TlsConfig, faults: &mut ConfigErrors) -> Option<Arc
     );
     match built {
         Ok(mut built) => {
-            built.alpn_protocols = vec![b"http/1.1".to_vec()];
+            let names: &[&[u8]] =
+                if cfg!(feature = "http2") { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+            built.alpn_protocols = names.iter().map(|name| name.to_vec()).collect();
             Some(Arc::new(built))
         }
         Err(e) => {

@@ -26,7 +26,8 @@ impl TlsStore {
         }
         for (name, upstream) in &config.upstreams {
             if let Some(section) = &upstream.tls
-                && let Some(tls) = ClientTls::load(format!("upstreams.{name}.tls"), section, &mut faults)
+                && let Some(tls) =
+                    ClientTls::load(format!("upstreams.{name}.tls"), upstream, section, &mut faults)
             {
                 store.clients.insert(name.clone(), Arc::new(tls));
             }

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection to an endpoint, driven by the request that uses it.
+//! One connection to an endpoint: of HTTP/1.1, driven by the request that uses it, or a hold on one of HTTP/2.
 //!
 //! hyper gives a connection as two halves: one that takes requests and a future that does the I/O, meant to be
 //! spawned as a task of its own. Here the request polls that future itself. What the two halves tell each other
@@ -14,6 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(feature = "http2")]
+use http::uri::Scheme;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
@@ -24,7 +26,11 @@ use tokio::time::{Instant, Sleep};
 use super::EndpointAddr;
 use super::connect::{ConnectFault, Socket, Stream, connect};
 use super::connector::Connector;
+#[cfg(feature = "http2")]
+use super::http2::Http2;
 use super::relay::Relay;
+#[cfg(feature = "http2")]
+use crate::body::BodyFault;
 use crate::body::{BodyProgress, RequestBody};
 
 /// The longest head that an upstream may answer with, and the largest piece of a body taken at once.
@@ -38,16 +44,32 @@ pub(crate) enum ExchangeFault {
     Timeout,
     /// The connection failed, or the request's body did.
     Failed(hyper::Error),
+    /// The request's body failed, which ended its stream.
+    #[cfg(feature = "http2")]
+    Body(BodyFault),
     /// The connection ended without an answer.
     Closed,
 }
 
 /// A connection, idle or in use.
 pub(crate) struct Conn {
-    send: SendRequest<RequestBody>,
-    driver: Driver,
+    link: Link,
     clock: Clock,
     pub(super) last_used: Instant,
+}
+
+#[cfg_attr(
+    feature = "http2",
+    expect(clippy::large_enum_variant, reason = "the large one is the usual one, and on the heap")
+)]
+enum Link {
+    Http1 {
+        send: SendRequest<RequestBody>,
+        driver: Driver,
+    },
+    /// One that other requests use meanwhile.
+    #[cfg(feature = "http2")]
+    Http2(Http2),
 }
 
 /// hyper's I/O future, and the waker that it is always polled with.
@@ -105,12 +127,46 @@ impl Conn {
         let now = Instant::now();
         let driver =
             Driver { io: Some(io), ended: false, waker: Waker::from(relay.clone()), relay, task: None };
-        Ok(Box::new(Self {
-            send,
-            driver,
-            clock: Clock { timeout, deadline: now + timeout, timer: None, armed: false, upload: None },
-            last_used: now,
-        }))
+        Ok(Self::new(Link::Http1 { send, driver }, timeout, now))
+    }
+
+    fn new(link: Link, timeout: Duration, now: Instant) -> Box<Self> {
+        let clock = Clock { timeout, deadline: now + timeout, timer: None, armed: false, upload: None };
+        Box::new(Self { link, clock, last_used: now })
+    }
+
+    /// A connection of HTTP/2.
+    #[cfg(feature = "http2")]
+    pub(super) async fn open_http2(
+        addr: &EndpointAddr,
+        connector: Option<&Connector>,
+        scheme: Scheme,
+        timeout: Duration,
+    ) -> Result<Box<Self>, ConnectFault> {
+        // The socket itself: the connection's task is woken like any other.
+        let socket = connect(addr, connector, Arc::default()).await?.into_socket();
+        let http2 = Http2::open(socket, scheme).await.map_err(ConnectFault::Io)?;
+        Ok(Self::new(Link::Http2(http2), timeout, Instant::now()))
+    }
+
+    /// Another hold on a connection that takes requests beside each other.
+    pub(super) fn share(&self) -> Option<Box<Self>> {
+        match &self.link {
+            Link::Http1 { .. } => None,
+            #[cfg(feature = "http2")]
+            Link::Http2(http2) => {
+                Some(Self::new(Link::Http2(http2.share()), self.clock.timeout, self.last_used))
+            }
+        }
+    }
+
+    /// Whether its peer has not ended it, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        match &self.link {
+            Link::Http1 { send, .. } => !send.is_closed(),
+            #[cfg(feature = "http2")]
+            Link::Http2(http2) => http2.is_open(),
+        }
     }
 
     /// Sends the request in the slot and waits for the head of its response.
@@ -122,10 +178,23 @@ impl Conn {
     ) -> Result<Response<Incoming>, ExchangeFault> {
         self.last_used = now;
         self.clock.start(now, upload);
+        let Self { link, clock, .. } = self;
+        let (send, driver) = match link {
+            Link::Http1 { send, driver } => (send, driver),
+            #[cfg(feature = "http2")]
+            // On the heap, so that a request by HTTP/1.1 is not as large.
+            Link::Http2(http2) => {
+                let outcome = Box::pin(http2.exchange(slot, |waker| clock.poll(waker))).await;
+                let broken = clock.upload.as_ref().and_then(|(progress, _)| progress.fault());
+                return match (outcome, broken) {
+                    (Err(ExchangeFault::Failed(_)), Some(fault)) => Err(ExchangeFault::Body(fault)),
+                    (outcome, _) => outcome,
+                };
+            }
+        };
         let req = slot.take().ok_or(ExchangeFault::Closed)?;
         // Unconstrained, since a budget spent here would be told to a waker that wakes nobody.
-        let mut answer = pin!(unconstrained(self.send.try_send_request(req)));
-        let Self { driver, clock, .. } = self;
+        let mut answer = pin!(unconstrained(send.try_send_request(req)));
         poll_fn(|cx| {
             let ended = driver.poll(cx);
             // Only the driver can have made this ready, and it was just polled.
@@ -158,30 +227,68 @@ impl Conn {
 
     /// Does I/O, for a response's body. Ready when the connection has ended.
     pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        let ended = self.driver.poll(cx);
-        self.driver.clear();
-        ended
+        match &mut self.link {
+            Link::Http1 { driver, .. } => {
+                let ended = driver.poll(cx);
+                driver.clear();
+                ended
+            }
+            #[cfg(feature = "http2")]
+            Link::Http2(http2) => {
+                // Its task does it; here only the timeouts are listened to.
+                http2.listen(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether a response's body is fed by somebody else, and wakes by itself.
+    pub(super) fn is_driven(&self) -> bool {
+        match &self.link {
+            Link::Http1 { .. } => false,
+            #[cfg(feature = "http2")]
+            Link::Http2(_) => true,
+        }
     }
 
     /// The socket, after a 101, and what has come by it since.
     pub(super) fn into_socket(self) -> Option<(Socket, Bytes)> {
-        let parts = self.driver.io?.into_parts();
-        Some((parts.io.into_inner().into_socket(), parts.read_buf))
+        match self.link {
+            Link::Http1 { driver, .. } => {
+                let parts = driver.io?.into_parts();
+                Some((parts.io.into_inner().into_socket(), parts.read_buf))
+            }
+            #[cfg(feature = "http2")]
+            Link::Http2(_) => None,
+        }
+    }
+
+    fn relay(&self) -> &Relay {
+        match &self.link {
+            Link::Http1 { driver, .. } => &driver.relay,
+            #[cfg(feature = "http2")]
+            Link::Http2(http2) => &http2.relay,
+        }
     }
 
     /// While something is done that would wake the task for its own doing.
     pub(super) fn mute(&self) {
-        self.driver.relay.mute();
+        self.relay().mute();
     }
 
     /// Nothing of the kind was done: what woke in between came from outside.
     pub(super) fn unmute(&self) {
-        self.driver.relay.unmute();
+        self.relay().unmute();
     }
 
     /// Ready when no byte has come for too long.
     pub(super) fn poll_timeout(&mut self) -> Poll<()> {
-        self.clock.poll(&self.driver.waker)
+        let Self { link, clock, .. } = self;
+        match link {
+            Link::Http1 { driver, .. } => clock.poll(&driver.waker),
+            #[cfg(feature = "http2")]
+            Link::Http2(http2) => clock.poll(&http2.waker),
+        }
     }
 
     /// A byte has come.
@@ -189,14 +296,26 @@ impl Conn {
         self.clock.deadline = Instant::now() + self.clock.timeout;
     }
 
-    /// Whether the connection can take another request, now that a response has ended.
+    /// Whether the connection can take another request, now that a response has ended. One that others use meanwhile is in
+    /// the pool already.
     pub(super) fn is_reusable(&mut self) -> bool {
         self.clock.upload = None;
-        if !self.send.is_ready() && self.poll_io(&mut Context::from_waker(Waker::noop())).is_ready() {
+        if self.is_driven() {
             return false;
         }
-        self.driver.relay.mute();
-        self.send.is_ready()
+        if !self.is_ready() && self.poll_io(&mut Context::from_waker(Waker::noop())).is_ready() {
+            return false;
+        }
+        self.mute();
+        self.is_ready()
+    }
+
+    fn is_ready(&self) -> bool {
+        match &self.link {
+            Link::Http1 { send, .. } => send.is_ready(),
+            #[cfg(feature = "http2")]
+            Link::Http2(_) => false,
+        }
     }
 }
 

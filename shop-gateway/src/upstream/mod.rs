@@ -5,6 +5,8 @@ mod connect;
 mod connector;
 mod ear;
 mod endpoint;
+#[cfg(feature = "http2")]
+mod http2;
 mod inproc;
 mod network;
 mod network_body;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
+#[cfg(feature = "http2")]
+use http::uri::Scheme;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -15,6 +17,8 @@ use super::connector::Connector;
 use super::{EndpointAddr, NetworkBody, Pool};
 use crate::body::{BodyProgress, RequestBody};
 use crate::config::UpstreamConfig;
+#[cfg(feature = "http2")]
+use crate::config::UpstreamProtocol;
 use crate::fault::Fault;
 
 /// An upstream on the network: endpoints that take requests in turn.
@@ -26,6 +30,9 @@ pub(crate) struct Network<P: Pool> {
     response_timeout: Duration,
     /// The application's, if it opens connections itself.
     connector: Option<Connector>,
+    /// The scheme of its requests, if they go by HTTP/2.
+    #[cfg(feature = "http2")]
+    http2: Option<Scheme>,
 }
 
 #[derive(Debug)]
@@ -53,7 +60,21 @@ impl<P: Pool> Network<P> {
             connect_timeout: config.connect_timeout.0,
             response_timeout: config.response_timeout.0,
             connector: connector.cloned(),
+            #[cfg(feature = "http2")]
+            http2: match config.protocol {
+                UpstreamProtocol::Http1 => None,
+                UpstreamProtocol::Http2 if config.tls.is_some() => Some(Scheme::HTTPS),
+                UpstreamProtocol::Http2 => Some(Scheme::HTTP),
+            },
         }
+    }
+
+    /// Whether requests go by HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        #[cfg(feature = "http2")]
+        return self.http2.is_some();
+        #[cfg(not(feature = "http2"))]
+        false
     }
 
     /// Sends the request, taken from its slot so that it is moved once only, to the endpoint whose turn it is. Nothing
@@ -85,6 +106,9 @@ impl<P: Pool> Network<P> {
         }
         // Rare, and large: on the heap, so that every request's future is not as large.
         let mut conn = Box::pin(self.connect(endpoint)).await?;
+        if let Some(shared) = conn.share() {
+            endpoint.pool.put(shared);
+        }
         match conn.exchange(slot, upload, Instant::now()).await {
             Ok(res) => Ok((res, NetworkBodyParts { conn, pool: endpoint.pool.clone() })),
             Err(fault) => Err(Fault::from_exchange(fault)),
@@ -92,7 +116,7 @@ impl<P: Pool> Network<P> {
     }
 
     async fn connect(&self, endpoint: &Endpoint<P>) -> Result<Box<Conn>, Fault> {
-        let opening = Conn::open(&endpoint.addr, self.connector.as_ref(), self.response_timeout);
+        let opening = self.open(endpoint);
         match tokio::time::timeout(self.connect_timeout, opening).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(ConnectFault::NoAddress(source))) => Err(Fault::NoEndpoint(source)),
@@ -101,6 +125,15 @@ impl<P: Pool> Network<P> {
             }
             Err(_elapsed) => Err(Fault::ConnectTimeout { endpoint: endpoint.addr.to_string() }),
         }
+    }
+
+    async fn open(&self, endpoint: &Endpoint<P>) -> Result<Box<Conn>, ConnectFault> {
+        let (addr, connector, timeout) = (&endpoint.addr, self.connector.as_ref(), self.response_timeout);
+        #[cfg(feature = "http2")]
+        if let Some(scheme) = &self.http2 {
+            return Conn::open_http2(addr, connector, scheme.clone(), timeout).await;
+        }
+        Conn::open(addr, connector, timeout).await
     }
 
     /// Closes idle connections that have waited too long.

@@ -47,6 +47,9 @@ impl<P: Pool> NetworkBody<P> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TruncatedResponse>>> {
+        if self.lease.as_ref().is_some_and(|(conn, _)| conn.is_driven()) {
+            return self.poll_driven(cx);
+        }
         // What has come is taken first; it can only come by polling the connection, so nobody need be woken for it.
         let mut item = Pin::new(&mut self.incoming).poll_frame(&mut Context::from_waker(Waker::noop()));
         if item.is_pending()
@@ -81,6 +84,31 @@ impl<P: Pool> NetworkBody<P> {
             }
             Poll::Ready(Some(Err(e))) => self.fail(TruncatedResponse::Broken(e)),
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The same of a connection that somebody else drives.
+    fn poll_driven(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TruncatedResponse>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some((conn, _)) = &mut self.lease {
+                    conn.touch();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.lease = None;
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(e))) => self.fail(TruncatedResponse::Broken(e)),
+            Poll::Pending => {
+                let Some((conn, _)) = &mut self.lease else { return Poll::Pending };
+                let ended = conn.poll_io(cx);
+                if ended.is_ready() || conn.poll_timeout().is_ready() {
+                    return self.fail(TruncatedResponse::Timeout);
+                }
+                Poll::Pending
+            }
         }
     }
 

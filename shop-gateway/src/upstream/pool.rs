@@ -50,8 +50,16 @@ impl Idle {
 
     fn take(&mut self, now: Instant) -> Option<Box<Conn>> {
         // One that was long in use lies behind others that are fresher: each is judged for itself.
-        while let Some(conn) = self.conns.pop_back() {
+        while let Some(mut conn) = self.conns.pop_back() {
             if now.saturating_duration_since(conn.last_used) < self.timeout {
+                if let Some(shared) = conn.share() {
+                    if !conn.is_open() {
+                        continue;
+                    }
+                    conn.last_used = now;
+                    self.conns.push_back(conn);
+                    return Some(shared);
+                }
                 return Some(conn);
             }
         }
