@@ -6,7 +6,7 @@
 //! of a head only the lines that frame are looked at, and of a body only its chunk lines. What hyper refuses by itself is
 //! left to it; what it takes is divided here as it is there.
 
-use memchr::memchr;
+use memchr::memchr_iter;
 
 /// No line that frames is longer, in a request that means well.
 const LONGEST_LINE: usize = 256;
@@ -74,26 +74,12 @@ impl Framing {
     /// Looks at the next bytes. After any other verdict than `All` it must not be asked again.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Verdict {
         let mut at = 0;
-        // Where the head began that is being read, if it was here.
-        let mut begun = 0;
         while at < bytes.len() {
             match self.state {
-                State::Start | State::Head => {
-                    if self.state == State::Start && self.carried.is_empty() {
-                        begun = at;
-                    }
-                    let Some(end) = memchr(b'\n', &bytes[at..]) else {
-                        return match self.carry(&bytes[at..]) {
-                            Ok(()) => Verdict::All,
-                            Err(why) => Verdict::Head(begun, why),
-                        };
-                    };
-                    let line = &bytes[at..at + end];
-                    at += end + 1;
-                    if let Err(why) = self.line(line) {
-                        return Verdict::Head(begun, why);
-                    }
-                }
+                State::Start | State::Head => match self.head(&bytes[at..]) {
+                    Ok(taken) => at += taken,
+                    Err(why) => return Verdict::Head(at, why),
+                },
                 State::Length(left) => at += self.skip(left, bytes.len() - at, State::Length, State::Start),
                 State::Chunk(left) => at += self.skip(left, bytes.len() - at, State::Chunk, State::ChunkCr),
                 _ => {
@@ -106,6 +92,22 @@ impl Framing {
             }
         }
         Verdict::All
+    }
+
+    /// Looks at what there is of a head, and says how much that is.
+    fn head(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
+        let mut at = 0;
+        for end in memchr_iter(b'\n', bytes) {
+            let line = &bytes[at..end];
+            at = end + 1;
+            if self.line(line)? {
+                return Ok(at);
+            }
+        }
+        if at < bytes.len() {
+            self.carry(&bytes[at..])?;
+        }
+        Ok(bytes.len())
     }
 
     fn skip(&mut self, left: u64, there: usize, same: fn(u64) -> State, next: State) -> usize {
@@ -122,13 +124,14 @@ impl Framing {
             self.carried.extend_from_slice(part);
         }
         match name(&self.carried) {
-            Some(_) if self.carried.len() > LONGEST_LINE => Err("a framing header is too long"),
+            // At the limit it may have been cut.
+            Some(_) if self.carried.len() >= LONGEST_LINE => Err("a framing header is too long"),
             _ => Ok(()),
         }
     }
 
-    /// A line of a head, without its line feed.
-    fn line(&mut self, rest: &[u8]) -> Result<(), &'static str> {
+    /// A line of a head, without its line feed. True if the head ends with it.
+    fn line(&mut self, rest: &[u8]) -> Result<bool, &'static str> {
         if self.carried.is_empty() {
             return self.whole_line(rest.strip_suffix(b"\r").unwrap_or(rest));
         }
@@ -137,9 +140,10 @@ impl Framing {
         self.whole_line(line.strip_suffix(b"\r").unwrap_or(&line))
     }
 
-    fn whole_line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+    fn whole_line(&mut self, line: &[u8]) -> Result<bool, &'static str> {
         if line.is_empty() {
-            if self.state == State::Head {
+            let ends = self.state == State::Head;
+            if ends {
                 self.heads = self.heads.wrapping_add(1);
                 self.state = match self.length.take() {
                     _ if std::mem::take(&mut self.chunked) => State::Size { digits: 0, size: 0 },
@@ -147,14 +151,14 @@ impl Framing {
                     Some(length) => State::Length(length),
                 };
             }
-            return Ok(());
+            return Ok(ends);
         }
         if self.state == State::Start {
             self.state = State::Head;
-            return Ok(());
+            return Ok(false);
         }
         match name(line) {
-            None => return Ok(()),
+            None => return Ok(false),
             Some(Frames::Length) => {
                 if self.length.is_some() {
                     return Err("the Content-Length header is there more than once");
@@ -174,7 +178,7 @@ impl Framing {
         if self.chunked && self.length.is_some() {
             return Err("both Content-Length and Transfer-Encoding");
         }
-        Ok(())
+        Ok(false)
     }
 
     /// One byte between chunks. None: it must not be there.
@@ -303,6 +307,15 @@ mod tests {
         }
         let endless = format!("POST / HTTP/1.1\r\ncontent-length: {}", " ".repeat(400));
         assert!(matches!(byte_by_byte(endless.as_bytes()).0, Verdict::Head(..)));
+        // In two pieces, the first cut off amid the number.
+        for blanks in 0..300 {
+            let mut framing = Framing::new();
+            let line = format!("POST / HTTP/1.1\r\ncontent-length:{}123456789", " ".repeat(blanks));
+            if framing.pass(line.as_bytes()) == Verdict::All {
+                assert_eq!(framing.pass(b"\r\n\r\n"), Verdict::All);
+                assert_eq!(framing.state, State::Length(123_456_789), "{blanks}");
+            }
+        }
         let long = format!("POST / HTTP/1.1\r\nx-content-length: {}", "x".repeat(4000));
         assert_eq!(byte_by_byte(long.as_bytes()).0, Verdict::All);
     }
