@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod downgrade;
 mod framing;
 mod fuzz;
 mod harness;
