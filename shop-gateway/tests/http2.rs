@@ -305,6 +305,37 @@ async fn requests_given_up_at_once_end_the_connection() {
     assert_eq!(Client::connect(running.addr).await.get("http://a/").await.status(), 200);
 }
 
+/// Each is with the upstream when it is given up: no limit on what was not looked at yet helps.
+#[tokio::test]
+async fn requests_given_up_under_way_end_the_connection() {
+    let (addr, mut connections) = Upstream::by_hand().await;
+    let running = Running::start(config_for(addr)).await;
+    let mut client = TcpStream::connect(running.addr).await.unwrap();
+    client.write_all(&[PREFACE, &frame(4, 0, 0, &[])].concat()).await.unwrap();
+    let (mut reading, mut writing) = client.into_split();
+    let mut ended = tokio::spawn(async move {
+        let mut sink = Vec::new();
+        // However it ends.
+        let _ = reading.read_to_end(&mut sink).await;
+    });
+    let (mut given_up, mut silent) = (0, Vec::new());
+    for n in 0..1000u32 {
+        if writing.write_all(&frame(1, 5, 2 * n + 1, GET)).await.is_err() {
+            break;
+        }
+        tokio::select! {
+            up = connections.recv() => silent.push(up),
+            _ = &mut ended => break,
+            () = tokio::time::sleep(PATIENCE) => panic!("neither a request nor an end"),
+        }
+        if writing.write_all(&frame(3, 0, 2 * n + 1, &8u32.to_be_bytes())).await.is_err() {
+            break;
+        }
+        given_up = n + 1;
+    }
+    assert!((100..1000).contains(&given_up), "{given_up} were taken");
+}
+
 #[tokio::test]
 async fn a_head_without_an_end_is_not_read_for_ever() {
     let upstream = Upstream::echo().await;
@@ -337,35 +368,38 @@ async fn connections_at_rest_and_clients_that_take_nothing_are_closed() {
     let large = "x".repeat(1 << 20);
     let upstream = Upstream::start(move |_| Some(ok(&large))).await;
     let mut config = config_for(upstream.addr);
-    config.gateway.limits.idle_timeout = millis(300);
-    config.gateway.limits.header_timeout = millis(300);
+    config.gateway.limits.idle_timeout = millis(2000);
+    config.gateway.limits.header_timeout = millis(2000);
     let running = Running::start(config).await;
-    // Only the preface, and nothing at all after it.
+    // Only the preface, or nothing at all after it.
+    let mut silent = Vec::new();
     for begun in [PREFACE.to_vec(), [PREFACE, &frame(4, 0, 0, &[])].concat()] {
         let mut client = TcpStream::connect(running.addr).await.unwrap();
         client.write_all(&begun).await.unwrap();
-        let mut reader = Reader::new(client);
-        while reader.next().await.is_some() {}
+        silent.push(Reader::new(client));
     }
+    // A window that stays at 64 KiB, in an answer of a megabyte.
+    let mut client = TcpStream::connect(running.addr).await.unwrap();
+    client.write_all(&[PREFACE, &frame(4, 0, 0, &[]), &frame(1, 5, 1, GET)].concat()).await.unwrap();
+    let mut stalled = Reader::new(client);
     // A request, then nothing.
     let client = Client::connect(running.addr).await;
     assert_eq!(client.get("http://a/").await.body().len(), 1 << 20);
     client.ended().await;
-    // A window that stays at 64 KiB, in an answer of a megabyte.
-    let mut client = TcpStream::connect(running.addr).await.unwrap();
-    client.write_all(&[PREFACE, &frame(4, 0, 0, &[]), &frame(1, 5, 1, GET)].concat()).await.unwrap();
-    let mut reader = Reader::new(client);
     let mut got = 0;
-    while let Some((kind, flags, stream, payload)) = reader.next().await {
+    while let Some((kind, flags, stream, payload)) = stalled.next().await {
         if kind == 0 {
             got += payload.len();
         }
         assert!(!(kind == 0 && stream == 1 && flags & 1 == 1), "it is not whole");
         if kind == 4 && flags == 0 {
-            reader.0.write_all(&frame(4, 1, 0, &[])).await.unwrap();
+            stalled.0.write_all(&frame(4, 1, 0, &[])).await.unwrap();
         }
     }
     assert!((1..1 << 20).contains(&got), "{got}");
+    for mut reader in silent {
+        while reader.next().await.is_some() {}
+    }
 }
 
 #[tokio::test]
@@ -493,9 +527,10 @@ async fn a_client_of_http1_is_served_by_an_upstream_of_http2() {
 async fn an_upstream_of_http2_that_fails_is_told_as_any_other() {
     let mut upstream = h2::Upstream::start().await;
     let mut config = http2_config(upstream.addr);
-    config.upstreams.get_mut("up").unwrap().response_timeout = millis(300);
     config.gateway.limits.max_body = "10B".parse().unwrap();
-    let running = Running::start(config).await;
+    let mut impatient = config.clone();
+    impatient.upstreams.get_mut("up").unwrap().response_timeout = millis(2000);
+    let running = Running::start(impatient).await;
     // Says nothing.
     let mut client = running.client().await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -511,6 +546,7 @@ async fn an_upstream_of_http2_that_fails_is_told_as_any_other() {
     upstream.next().await.answer(Response::new(body));
     assert!(client.response().await.truncated);
     drop(half);
+    let running = Running::start(config).await;
     // Resets the stream instead of an answer.
     let mut client = running.client().await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;

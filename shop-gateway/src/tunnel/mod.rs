@@ -112,3 +112,30 @@ impl fmt::Debug for Tunnel {
         f.debug_struct("Tunnel").field("upstream", &self.upstream).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_byte_either_way_gives_it_more_time() {
+        let (mut client, theirs) = duplex(64);
+        let (mut up, upstream) = duplex(64);
+        let idle_timeout = Duration::from_secs(10);
+        let upstream = Socket::Other(Box::new(upstream));
+        let tunnel = Tunnel { upstream, begun: Bytes::new(), idle_timeout, client: None, access: None };
+        let running = tokio::spawn(tunnel.run(theirs, Bytes::new()));
+        let start = Instant::now();
+        for n in 0..10u8 {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            let (from, to) = if n % 2 == 0 { (&mut client, &mut up) } else { (&mut up, &mut client) };
+            from.write_u8(n).await.unwrap();
+            assert_eq!(to.read_u8().await.unwrap(), n);
+        }
+        running.await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 100);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "it is closed");
+    }
+}
