@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use http::Response;
+use rustls::HandshakeKind;
 use shop_gateway::{
     ClientAuth, Gateway, GatewayConfig, GatewayPlan, Server, ServerHandle, TlsConfig, TlsVersion,
     UpstreamTlsConfig,
@@ -20,6 +21,7 @@ use support::{PATIENCE, Upstream, Wire, config_for, millis};
 use tls::{Authority, Files};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tower::service_fn;
 
 fn listening(mut config: GatewayConfig, section: TlsConfig) -> GatewayConfig {
@@ -104,6 +106,40 @@ async fn clients_show_certificates_where_they_must() {
                 let outcome = client.get(addr, "/").await;
                 assert_eq!(outcome.is_ok(), expected, "{auth:?} {own:?} {only_1_2}: {:?}", outcome.err());
             }
+        }
+    }
+}
+
+/// A session that is taken up again skips the verification; it saves those who show nothing a handshake.
+#[tokio::test]
+async fn sessions_are_taken_up_again_only_where_no_certificate_is_asked_for() {
+    let authority = Authority::new();
+    let open = section(&authority.server("server", &["shop.example"]));
+    let asking = TlsConfig {
+        client_auth: ClientAuth::Optional,
+        client_ca: Some(authority.ca.clone()),
+        ..open.clone()
+    };
+    for (section, kind) in [(open, HandshakeKind::Resumed), (asking, HandshakeKind::Full)] {
+        let (_plan, _handle, addr) = start(listening(config_for("unused:1"), section));
+        for only_1_2 in [true, false] {
+            let own = Some(authority.client("client", false));
+            let config = Arc::new(tls::Client { own, only_1_2, ..authority.trusting() }.config());
+            let mut kinds = Vec::new();
+            for _ in 0..2 {
+                let stream = TcpStream::connect(addr).await.unwrap();
+                let name = "shop.example".try_into().unwrap();
+                let mut client = TlsConnector::from(config.clone()).connect(name, stream).await.unwrap();
+                kinds.push(client.get_ref().1.handshake_kind());
+                client
+                    .write_all(b"GET / HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n")
+                    .await
+                    .unwrap();
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).await.unwrap();
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            }
+            assert_eq!(kinds, [Some(HandshakeKind::Full), Some(kind)], "{only_1_2}");
         }
     }
 }

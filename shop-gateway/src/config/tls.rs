@@ -15,7 +15,7 @@ pub struct TlsConfig {
     pub certificates: Vec<CertificateConfig>,
     /// The lowest version spoken.
     pub min_version: TlsVersion,
-    /// Whether clients show a certificate.
+    /// Whether clients show a certificate. Where they are asked, each connection has a whole handshake.
     pub client_auth: ClientAuth,
     /// The authorities that sign clients' certificates.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::ring::Ticketer;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -60,8 +60,14 @@ fn load(path: &str, config: &TlsConfig, faults: &mut ConfigErrors) -> Option<Arc
                 None => builder.with_no_client_auth(),
             };
             let mut built = builder.with_cert_resolver(Arc::new(names));
-            // A session is taken up again by any worker, for as long as the certificates stay the same.
-            built.ticketer = Ticketer::new()?;
+            if config.client_auth == ClientAuth::None {
+                // A session is taken up again by any worker, for as long as the certificates stay the same.
+                built.ticketer = Ticketer::new()?;
+            } else {
+                // A session taken up again is not asked for its certificate, which may have expired since.
+                built.session_storage = Arc::new(NoServerSessionStorage {});
+                built.send_tls13_tickets = 0;
+            }
             Ok(built)
         },
     );
