@@ -269,3 +269,41 @@ fn a_variable_that_is_not_utf8_is_a_fault_only_if_it_is_ours() {
     let found = faults(Loader::new().env_os(others).env_os(ours).load());
     assert_eq!(found, ["SHOP__ORDERS__STORE: is not UTF-8", "SHOP__\u{fffd}: is not UTF-8"]);
 }
+
+#[tokio::test]
+async fn a_file_that_changed_is_read_once_it_rests_and_a_bad_one_changes_nothing() {
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Small {
+        level: u8,
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (file, other) = (folder.path().join("app.toml"), folder.path().join("new.toml"));
+    std::fs::write(&file, "level = 1").unwrap();
+    let check = |small: &Small| match small.level {
+        9 => vec![Violation::new("level", "is 9")],
+        _ => Vec::new(),
+    };
+    let live = Loader::new().file(&file).live_files::<Small>(check).unwrap();
+    let followed = tokio::spawn(live.clone().follow_files(std::time::Duration::from_millis(5)));
+    let level = async |level: u8| {
+        let mut changes = live.changes();
+        while live.current().value.level != level {
+            tokio::time::timeout(std::time::Duration::from_secs(60), changes.next()).await.unwrap();
+        }
+    };
+    std::fs::write(&file, "level = 22").unwrap();
+    level(22).await;
+    for bad in ["level = 9", "level = ", "levle = 1"] {
+        std::fs::write(&file, bad).unwrap();
+        assert!(live.reload().is_err());
+        assert_eq!(live.current().value.level, 22);
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert!(live.reload().unwrap_err().to_string().contains("cannot be read"));
+    // As editors and deployments do it.
+    std::fs::write(&other, "level = 3").unwrap();
+    std::fs::rename(&other, &file).unwrap();
+    level(3).await;
+    followed.abort();
+}

@@ -1,47 +1,49 @@
-//! A server's configuration while it runs: as it started, and what etcd makes of it since.
+//! A server's configuration while it runs: as it started, and what its files and etcd make of it since.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use shop_core::config::{Changes, Live, Loaded, Loader};
 #[cfg(feature = "etcd")]
-use shop_core::config::{Live, LiveError, Watcher};
-use shop_core::config::{Loaded, Loader};
+use shop_core::config::{LiveError, Watcher};
 use shop_core::http::Admin;
-use shop_core::log::LogGuard;
-use shop_core::process::Failure;
+use shop_core::log::{LogGuard, LogLevels};
+use shop_core::process::{self, Failure};
 
 use crate::config::{self, ShopConfig};
+
+/// How often the files are looked at; a change is read at the second look that finds it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a server starts with.
 pub(crate) struct Started {
     /// What it goes by until it ends, but for what changes while it runs.
     pub(crate) config: Arc<Loaded<ShopConfig>>,
-    #[cfg(feature = "etcd")]
     live: Live<ShopConfig>,
     #[cfg(feature = "etcd")]
     watcher: Watcher<ShopConfig>,
 }
 
-/// Where a server's configuration comes from, for `/status`.
+/// Where a server's configuration comes from, and what it is now.
 #[derive(Debug)]
 pub struct Source {
-    #[cfg(feature = "etcd")]
     live: Live<ShopConfig>,
 }
 
 impl Source {
-    /// Has it told.
+    /// What changes from now on.
+    pub(crate) fn changes(&self) -> Changes<ShopConfig> {
+        self.live.changes()
+    }
+
+    /// Has `/status` tell.
     pub(crate) fn tell(&self, admin: Admin) -> Admin {
-        #[cfg(feature = "etcd")]
-        {
-            let (source, live) = (self.live.status().to_string(), self.live.clone());
-            let admin = admin.config_source(source);
-            if !live.status().etcd {
-                return admin;
-            }
-            admin.figure("etcd", move || serde_json::to_value(live.status()).unwrap_or_default())
+        let (source, live) = (self.live.status().to_string(), self.live.clone());
+        let admin = admin.config_source(source);
+        if !live.status().etcd {
+            return admin;
         }
-        #[cfg(not(feature = "etcd"))]
-        admin.config_source("files, environment and flags")
+        admin.figure("etcd", move || serde_json::to_value(live.status()).unwrap_or_default())
     }
 }
 
@@ -71,35 +73,33 @@ impl Started {
         _: &str,
         in_process: &'static [&'static str],
     ) -> Result<Self, Failure> {
-        config::load(loader, in_process).map(|loaded| Self { config: Arc::new(loaded) })
+        let read = loader.live_files(move |config: &ShopConfig| config.violations(in_process));
+        let live = read.map_err(|errors| config::bad(&errors))?;
+        Ok(Self { config: live.current(), live })
     }
 
-    /// From now on etcd is followed, for as long as the runtime lives.
-    #[cfg(feature = "etcd")]
-    pub(crate) fn follow(self, log: &LogGuard) -> Source {
+    /// From now on files and etcd are followed, for as long as the runtime lives, and SIGHUP has the files read.
+    pub(crate) fn follow(self, log: &LogGuard) -> Result<Source, Failure> {
+        #[cfg(feature = "etcd")]
         tokio::spawn(self.watcher.run());
+        tokio::spawn(self.live.clone().follow_files(LOOK));
+        let live = self.live.clone();
+        process::on_hangup(move || {
+            // What is wrong is told by the log.
+            let _ = live.reload();
+            std::future::ready(())
+        })
+        .map_err(|error| Failure::fault(&error))?;
         tokio::spawn(apply(self.config, self.live.changes(), log.levels()));
-        Source { live: self.live }
-    }
-
-    /// Nothing changes.
-    #[cfg(not(feature = "etcd"))]
-    pub(crate) fn follow(self, _: &LogGuard) -> Source {
-        Source {}
+        Ok(Source { live: self.live })
     }
 }
 
 /// What changes while the process runs.
-#[cfg(feature = "etcd")]
 const AT_ONCE: &str = "log.level";
 
 /// Applies what can be applied, and says what waits for a restart.
-#[cfg(feature = "etcd")]
-async fn apply(
-    boot: Arc<Loaded<ShopConfig>>,
-    mut changes: shop_core::config::Changes<ShopConfig>,
-    levels: Option<shop_core::log::LogLevels>,
-) {
+async fn apply(boot: Arc<Loaded<ShopConfig>>, mut changes: Changes<ShopConfig>, levels: Option<LogLevels>) {
     let mut told = String::new();
     while let Some(change) = changes.next().await {
         if change.changed.iter().any(|changed| changed.path == AT_ONCE)

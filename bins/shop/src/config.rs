@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-#[cfg(not(feature = "etcd"))]
-use shop_core::config::Loaded;
 use shop_core::config::{ConfigErrors, EtcdConfig, HumanDuration, Loader, Violation};
 use shop_core::log::LogConfig;
 use shop_core::process::{DEFAULT_DRAIN, Failure};
@@ -217,16 +215,6 @@ impl CommonFlags {
         let files = self.config.iter().fold(files, Loader::file);
         files.env_os(std::env::vars_os()).flag("--admin-listen", "admin.listen", self.admin_listen)
     }
-}
-
-/// Reads the configuration of a process that has the upstreams `in_process` in itself.
-///
-/// # Errors
-/// Every fault at once, each with its file and line, variable or flag.
-#[cfg(not(feature = "etcd"))]
-pub(crate) fn load(loader: Loader, in_process: &[&str]) -> Result<Loaded<ShopConfig>, Failure> {
-    let loaded = loader.load_checked(|config: &ShopConfig| config.violations(in_process));
-    loaded.map_err(|errors| bad(&errors))
 }
 
 /// The end of a process whose configuration is bad.

@@ -63,11 +63,7 @@ where
     process::run(name, 0, async |shutdown| {
         let log = shop_core::log::init(&config.log, name, env!("CARGO_PKG_VERSION"))
             .map_err(|error| Failure::fault(&error))?;
-        let source = started.follow(&log);
-        process::on_hangup(async || {
-            tracing::warn!("SIGHUP: this version reads its files at start only; restart to change them");
-        })
-        .map_err(|error| Failure::fault(&error))?;
+        let source = started.follow(&log)?;
         let recorded = async {
             loop {
                 log.record_metrics();

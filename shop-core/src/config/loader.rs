@@ -13,6 +13,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::explain::Explanation;
 use super::origin::Origin;
 use super::reader::{Misfit, MisfitKind};
+use super::stamp::Stamp;
 use super::tree::{Kind, Node, Step, show};
 use super::{env, file, secret};
 
@@ -41,10 +42,19 @@ pub struct Loader {
     faults: Vec<ConfigError>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Source {
     File(PathBuf),
     Text(String, String),
+}
+
+impl Source {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text(..) => None,
+        }
+    }
 }
 
 impl Loader {
@@ -128,57 +138,100 @@ impl Loader {
         self.layers().load(None, check)
     }
 
-    /// Reads the files, once.
+    /// Reads the files.
     pub(super) fn layers(self) -> Layers {
-        let mut faults = self.faults;
-        let mut files = Node::table(Origin::Default);
-        for source in self.files {
-            let (name, text) = match source {
-                Source::Text(name, text) => (name, text),
-                Source::File(path) => match std::fs::read_to_string(&path) {
-                    Ok(text) => (path.display().to_string(), text),
-                    Err(error) => {
-                        let origin = Origin::File { path: Arc::from(path.display().to_string()), line: 1 };
-                        let message = format!("cannot be read: {error}");
-                        faults.push(ConfigError { origin, path: String::new(), message });
-                        continue;
-                    }
-                },
-            };
-            match file::parse(&name, &text) {
-                Ok(tree) => files.merge(tree),
-                Err(errors) => faults.extend(errors),
-            }
+        let stamps = stamps(&self.files);
+        let (files, faults) = files(&self.files);
+        Layers {
+            sources: self.files,
+            stamps,
+            files,
+            variables: self.variables,
+            flags: self.flags,
+            faults: self.faults,
+            file_faults: faults,
         }
-        Layers { files, variables: self.variables, flags: self.flags, faults }
     }
+}
+
+fn stamps(sources: &[Source]) -> Vec<Option<Stamp>> {
+    sources.iter().filter_map(Source::path).map(Stamp::of).collect()
+}
+
+/// The files' layers, merged, and what is wrong with them.
+fn files(sources: &[Source]) -> (Node, Vec<ConfigError>) {
+    let mut faults = Vec::new();
+    let mut files = Node::table(Origin::Default);
+    for source in sources {
+        let read;
+        let (name, text) = match source {
+            Source::Text(name, text) => (name.clone(), text),
+            Source::File(path) => match std::fs::read_to_string(path) {
+                Ok(text) => {
+                    read = text;
+                    (path.display().to_string(), &read)
+                }
+                Err(error) => {
+                    let origin = Origin::File { path: Arc::from(path.display().to_string()), line: 1 };
+                    let message = format!("cannot be read: {error}");
+                    faults.push(ConfigError { origin, path: String::new(), message });
+                    continue;
+                }
+            },
+        };
+        match file::parse(&name, text) {
+            Ok(tree) => files.merge(tree),
+            Err(errors) => faults.extend(errors),
+        }
+    }
+    (files, faults)
 }
 
 /// What a [`Loader`] was given, with its files as they were when they were read.
 #[derive(Clone)]
 pub(super) struct Layers {
+    sources: Vec<Source>,
+    /// Of the files, from before they were read.
+    pub(super) stamps: Vec<Option<Stamp>>,
     files: Node,
     variables: Vec<(String, String)>,
     flags: Vec<(String, String, Value)>,
     faults: Vec<ConfigError>,
+    file_faults: Vec<ConfigError>,
 }
 
 /// A layer from elsewhere, which lies over the files and under the environment.
+#[derive(Clone)]
 pub(super) struct Remote {
     pub(super) tree: Node,
     pub(super) faults: Vec<ConfigError>,
 }
 
 impl Layers {
+    /// The same with the files as they are now.
+    pub(super) fn reread(&self) -> Self {
+        let stamps = stamps(&self.sources);
+        let (files, file_faults) = files(&self.sources);
+        Self { stamps, files, file_faults, ..self.clone() }
+    }
+
+    /// The files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(Source::path)
+    }
+
     /// No values, but the variables that secrets are looked up in.
     #[cfg(feature = "etcd")]
     pub(super) fn secrets_only(&self) -> Self {
         let ours = |(name, _): &&(String, String)| !name.starts_with(env::PREFIX);
         Self {
+            sources: Vec::new(),
+            stamps: Vec::new(),
             files: Node::table(Origin::Default),
             variables: self.variables.iter().filter(ours).cloned().collect(),
             flags: Vec::new(),
             faults: Vec::new(),
+            file_faults: Vec::new(),
         }
     }
 
@@ -206,7 +259,7 @@ impl Layers {
 
     /// The layers merged, with the secrets that are referred to.
     pub(super) fn tree(&self, remote: Option<Remote>, faults: &mut Vec<ConfigError>) -> Node {
-        faults.extend(self.faults.iter().cloned());
+        faults.extend(self.faults.iter().chain(&self.file_faults).cloned());
         let mut root = self.files.clone();
         if let Some(remote) = remote {
             faults.extend(remote.faults);

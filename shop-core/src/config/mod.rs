@@ -47,20 +47,21 @@ mod error;
 mod etcd;
 mod explain;
 mod file;
+mod live;
 mod loader;
 mod origin;
 mod reader;
 mod secret;
+mod stamp;
 mod tree;
 
 pub use self::difference::Changed;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::etcd::EtcdConfig;
 #[cfg(feature = "etcd")]
-pub use self::etcd::{
-    Change, Changes, EditError, Edited, Editor, History, Live, LiveError, Past, Status, Watcher,
-};
+pub use self::etcd::{EditError, Edited, Editor, History, LiveError, Past, Watcher};
 pub use self::explain::{Explained, Explanation};
+pub use self::live::{Change, Changes, Live, Status};
 pub use self::loader::{Loaded, Loader, Violation};
 pub use self::origin::Origin;
 pub use self::secret::{Secret, redact_url};

@@ -144,11 +144,36 @@ async fn one_member_that_is_down_is_no_hindrance() {
 }
 
 #[tokio::test]
+async fn files_that_are_read_again_lie_under_what_etcd_said_last() {
+    let place = Place::shared();
+    place.put("common/limits/low", "3").await;
+    let file = place.folder().join("more.toml");
+    std::fs::write(&file, "[limits]\nlow = 2\nbody = 5\n").unwrap();
+    let (live, watcher) = place.loader().file(&file).live::<Config>("app", check).await.unwrap();
+    tokio::spawn(watcher.run());
+    std::fs::write(&file, "[limits]\nlow = 4\nbody = 6\n").unwrap();
+    let changed = live.reload().unwrap();
+    assert_eq!(changed.iter().map(|changed| changed.path.as_str()).collect::<Vec<_>>(), ["limits.body"]);
+    std::fs::write(&file, "[limits]\nbody = \"many\"\n").unwrap();
+    let error = live.reload().unwrap_err();
+    assert!(error.to_string().contains("more.toml:2: limits.body"), "{error}");
+    // What comes from etcd lies over the files that were read last and were good.
+    place.put("common/limits/high", "9").await;
+    until("the change", || live.current().value.limits.high == 9).await;
+    let now = live.current();
+    assert_eq!((now.value.limits.low, now.value.limits.body.0), (3, 6));
+    place.delete("common/limits/low").await;
+    until("the file's", || live.current().value.limits.low == 4).await;
+}
+
+#[tokio::test]
 async fn without_an_etcd_section_nothing_is_asked() {
     let (live, watcher) = Loader::new().live::<Config>("app", check).await.unwrap();
     watcher.run().await;
-    assert!(live.changes().next().await.is_none());
     assert_eq!(live.status().to_string(), "files, environment and flags");
+    let mut changes = live.changes();
+    drop(live);
+    assert!(changes.next().await.is_none());
 }
 
 #[tokio::test]

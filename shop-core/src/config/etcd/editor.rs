@@ -87,7 +87,7 @@ impl Loader {
         let Some(config) = section(&layers)? else { return Ok(None) };
         let recipe = |service: &&'static str| {
             let (service, check) = (*service, check.clone());
-            let check = Box::new(move |config: &T| check(service, config));
+            let check = Arc::new(move |config: &T| check(service, config));
             Recipe { layers: layers.clone(), config: config.clone(), service: service.to_owned(), check }
         };
         let recipes = services.iter().map(recipe).collect();

@@ -3,39 +3,27 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 
 use super::entries::{Entries, layer, of_service};
-use super::live::{Live, Status, lock};
 use super::section::EtcdConfig;
 use super::snapshot::{Snapshot, path_of};
-use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::loader::Layers;
-use crate::config::{Loaded, Origin, Violation};
-
-pub(super) type Check<T> = Box<dyn Fn(&T) -> Vec<Violation> + Send + Sync>;
+use crate::config::Loaded;
+use crate::config::error::ConfigErrors;
+use crate::config::live::{Check, Core, Live, Status, load, lock};
+use crate::config::loader::{Layers, Remote};
 
 /// What etcd's entries are made into a configuration with.
 pub(super) struct Recipe<T> {
+    /// As they were at the start.
     pub(super) layers: Layers,
     pub(super) config: EtcdConfig,
     pub(super) service: String,
     pub(super) check: Check<T>,
 }
 
-impl<T: DeserializeOwned + Serialize> Recipe<T> {
-    /// The whole configuration with these entries.
-    pub(super) fn load(&self, entries: &Entries) -> Result<Loaded<T>, ConfigErrors> {
-        let remote = layer(entries, &self.config.prefix, &self.service);
-        let loaded = self.layers.load(Some(remote), &self.check)?;
-        match loaded.explain() {
-            Ok(_) => Ok(loaded),
-            Err(error) => Err(ConfigErrors(vec![ConfigError {
-                origin: Origin::Default,
-                path: String::new(),
-                message: error.to_string(),
-            }])),
-        }
+impl<T> Recipe<T> {
+    fn layer(&self, entries: &Entries) -> Remote {
+        layer(entries, &self.config.prefix, &self.service)
     }
 
     /// The same without files, environment and flags, and without the check: what etcd's values make of what is built in.
@@ -44,7 +32,7 @@ impl<T: DeserializeOwned + Serialize> Recipe<T> {
             layers: self.layers.secrets_only(),
             config: self.config.clone(),
             service: self.service.clone(),
-            check: Box::new(|_| Vec::new()),
+            check: Arc::new(|_| Vec::new()),
         }
     }
 
@@ -53,13 +41,20 @@ impl<T: DeserializeOwned + Serialize> Recipe<T> {
     }
 }
 
-/// Holds the last good configuration, and decides what takes its place.
+impl<T: DeserializeOwned + Serialize> Recipe<T> {
+    /// The whole configuration with these entries.
+    pub(super) fn load(&self, entries: &Entries) -> Result<Loaded<T>, ConfigErrors> {
+        load(&self.layers, Some(self.layer(entries)), &self.check)
+    }
+}
+
+/// Decides which of etcd's values take the place of the last good ones.
 pub(super) struct Keeper<T> {
     pub(super) recipe: Recipe<T>,
+    core: Arc<Mutex<Core<T>>>,
     accepted: Entries,
     /// What was refused last, so that it is told once.
     refused: Option<Entries>,
-    sender: watch::Sender<Arc<Loaded<T>>>,
     status: Arc<Mutex<Status>>,
 }
 
@@ -70,10 +65,11 @@ impl<T: DeserializeOwned + Serialize> Keeper<T> {
         loaded: Loaded<T>,
         status: Status,
     ) -> (Self, Live<T>) {
-        let (sender, current) = watch::channel(Arc::new(loaded));
-        let status = Arc::new(Mutex::new(status));
-        let live = Live::new(current, status.clone());
-        (Self { recipe, accepted, refused: None, sender, status }, live)
+        let remote = recipe.layer(&accepted);
+        let core = Core::new(recipe.layers.clone(), Some(remote), recipe.check.clone(), loaded);
+        let (core, status) = (Arc::new(Mutex::new(core)), Arc::new(Mutex::new(status)));
+        let live = Live::new(core.clone(), status.clone());
+        (Self { recipe, core, accepted, refused: None, status }, live)
     }
 
     /// Takes etcd's values at a revision over, whole, if they make a good configuration; nothing is made anew if they are what is
@@ -92,7 +88,8 @@ impl<T: DeserializeOwned + Serialize> Keeper<T> {
             return None;
         }
         let keys = keys_that_differ(&self.accepted, &entries);
-        match self.recipe.load(&entries) {
+        let outcome = lock(&self.core).offer(self.recipe.layer(&entries));
+        match outcome {
             Err(errors) => {
                 tracing::error!(revision, keys, error = %errors, "a change in etcd is refused; what was in effect stays");
                 self.update(|status| {
@@ -102,14 +99,11 @@ impl<T: DeserializeOwned + Serialize> Keeper<T> {
                 self.refused = Some(entries);
                 None
             }
-            Ok(loaded) => {
-                let before = self.sender.borrow().clone();
-                let changed = before.difference(&loaded).unwrap_or_default();
+            Ok(changed) => {
                 let changed: Vec<&str> = changed.iter().map(|changed| changed.path.as_str()).collect();
                 tracing::info!(revision, keys, changed = changed.join(" "), "a change in etcd is accepted");
                 self.refused = None;
                 self.accepted = entries;
-                self.sender.send_replace(Arc::new(loaded));
                 self.in_effect(revision);
                 snapshot(&self.recipe, &self.accepted, revision)
             }
@@ -134,8 +128,7 @@ impl<T: DeserializeOwned + Serialize> Keeper<T> {
 
     /// Once nobody reads the configuration any more.
     pub(super) fn unread(&self) -> impl Future<Output = ()> + use<T> {
-        let sender = self.sender.clone();
-        async move { sender.closed().await }
+        lock(&self.core).unread()
     }
 }
 

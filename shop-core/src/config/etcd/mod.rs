@@ -17,8 +17,6 @@ mod history;
 #[cfg(feature = "etcd")]
 mod keeper;
 #[cfg(feature = "etcd")]
-mod live;
-#[cfg(feature = "etcd")]
 mod mirror;
 mod section;
 #[cfg(feature = "etcd")]
@@ -32,8 +30,6 @@ mod watcher;
 pub use self::editor::{EditError, Edited, Editor};
 #[cfg(feature = "etcd")]
 pub use self::history::{History, Past};
-#[cfg(feature = "etcd")]
-pub use self::live::{Change, Changes, Live, Status};
 pub use self::section::EtcdConfig;
 #[cfg(feature = "etcd")]
 pub use self::start::LiveError;

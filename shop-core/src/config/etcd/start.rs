@@ -3,17 +3,16 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::Connection;
 use super::keeper::{Keeper, Recipe, snapshot};
-use super::live::{Live, Status};
 use super::mirror::Read;
 use super::section::EtcdConfig;
 use super::snapshot::{Snapshot, path_of};
 use super::watcher::Watcher;
 use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::live::{Check, Core, Live, Status, load};
 use crate::config::loader::{Layers, read};
 use crate::config::tree::{Node, Step};
 use crate::config::{Loader, Origin, Violation};
@@ -52,11 +51,11 @@ struct Section {
 
 impl Loader {
     /// Reads all layers as `T` with those of etcd, which the layers' own `[etcd]` ([`EtcdConfig`]) names: `<prefix>/common/…` and
-    /// over it `<prefix>/<service>/…`. Files are read this once; etcd is asked for 2 s at most, then the snapshot of the last
+    /// over it `<prefix>/<service>/…`. Etcd is asked for 2 s at most, then the snapshot of the last
     /// good values is taken, as it is when etcd holds a bad configuration.
     ///
     /// The [`Live`] value changes while [`Watcher::run`] runs; until then nothing is watched, logged or kept on disk, and no
-    /// connection is open. Without an `[etcd]` the value never changes. `T` must have a field `etcd: Option<EtcdConfig>`, since
+    /// connection is open. Without an `[etcd]` it changes with [`Live::reload`] alone. `T` must have a field `etcd: Option<EtcdConfig>`, since
     /// unknown keys are errors.
     ///
     /// ```no_run
@@ -104,12 +103,13 @@ impl Loader {
         check: impl Fn(&T) -> Vec<Violation> + Send + Sync + 'static,
     ) -> Result<(Live<T>, Watcher<T>), LiveError> {
         let layers = self.layers();
+        let check: Check<T> = Arc::new(check);
         let Some(config) = section(&layers)? else {
-            let loaded = layers.load(None, check).map_err(LiveError::Config)?;
-            let (_, current) = watch::channel(Arc::new(loaded));
-            return Ok((Live::new(current, Arc::new(Mutex::default())), Watcher::idle()));
+            let loaded = load(&layers, None, &check).map_err(LiveError::Config)?;
+            let core = Core::new(layers, None, check, loaded);
+            return Ok((Live::new(Arc::new(Mutex::new(core)), Arc::default()), Watcher::idle()));
         };
-        let recipe = Recipe { layers, config, service: service.to_owned(), check: Box::new(check) };
+        let recipe = Recipe { layers, config, service: service.to_owned(), check };
         let refused = match reach(&recipe.config).await {
             Ok(found) => {
                 let entries = recipe.ours(&found.entries);

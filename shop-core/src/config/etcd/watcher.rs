@@ -20,7 +20,7 @@ const PROGRESS: Duration = Duration::from_secs(3);
 /// A watch that is silent for longer than this is dead.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Follows etcd and keeps a [`Live`](super::Live) up to date.
+/// Follows etcd and keeps a [`Live`](crate::config::Live) up to date.
 #[must_use = "nothing is watched unless it runs"]
 pub struct Watcher<T> {
     /// None without etcd.
@@ -52,7 +52,7 @@ impl<T> Watcher<T> {
 }
 
 impl<T: DeserializeOwned + Serialize> Watcher<T> {
-    /// Follows etcd for as long as anybody has the [`Live`](super::Live). Changes, what is refused, and when etcd is lost and found
+    /// Follows etcd for as long as anybody has the [`Live`](crate::config::Live). Changes, what is refused, and when etcd is lost and found
     /// again are told through `tracing`.
     ///
     /// # Cancel safety

@@ -1,16 +1,25 @@
+//! A configuration that changes while the process runs.
+
+mod core;
+mod files;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::config::{Changed, Loaded};
+pub(super) use self::core::{Check, Core, load};
+use crate::config::{Changed, ConfigErrors, Loaded, Loader, Violation};
 
-/// A configuration that is kept up to date: always a whole one that was accepted, of one revision of etcd.
+/// A configuration that is kept up to date: always a whole one that was accepted, of the files as they were read last and of one
+/// revision of etcd.
 ///
-/// Reading it costs a lock that is hardly ever contended; a clone shows the same. [`Loader::live`](crate::config::Loader::live)
-/// makes one.
+/// Reading it costs a lock that is hardly ever contended; a clone shows the same. [`Loader::live_files`] makes one, and with feature
+/// `etcd` `Loader::live`.
 pub struct Live<T> {
+    core: Arc<Mutex<Core<T>>>,
     current: watch::Receiver<Arc<Loaded<T>>>,
     status: Arc<Mutex<Status>>,
 }
@@ -48,9 +57,49 @@ impl fmt::Display for Status {
     }
 }
 
+impl Loader {
+    /// Reads all layers as `T`, which then has to pass a check of its own. The value changes with [`Live::reload`].
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use shop_core::config::Loader;
+    ///
+    /// #[derive(Debug, Default, Serialize, Deserialize)]
+    /// #[serde(default)]
+    /// struct Config { in_flight: usize }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let file = folder.path().join("app.toml");
+    /// std::fs::write(&file, "in_flight = 4")?;
+    /// let live = Loader::new().file(&file).live_files::<Config>(|_| Vec::new())?;
+    /// std::fs::write(&file, "in_flight = 5")?;
+    /// live.reload()?;
+    /// assert_eq!(live.current().value.in_flight, 5);
+    /// std::fs::write(&file, "in_flight = many")?;
+    /// assert!(live.reload().is_err());
+    /// assert_eq!(live.current().value.in_flight, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Every fault of every layer, or else every violation.
+    pub fn live_files<T: DeserializeOwned + Serialize>(
+        self,
+        check: impl Fn(&T) -> Vec<Violation> + Send + Sync + 'static,
+    ) -> Result<Live<T>, ConfigErrors> {
+        let (layers, check): (_, Check<T>) = (self.layers(), Arc::new(check));
+        let loaded = load(&layers, None, &check)?;
+        let core = Core::new(layers, None, check, loaded);
+        Ok(Live::new(Arc::new(Mutex::new(core)), Arc::default()))
+    }
+}
+
 impl<T> Live<T> {
-    pub(super) fn new(current: watch::Receiver<Arc<Loaded<T>>>, status: Arc<Mutex<Status>>) -> Self {
-        Self { current, status }
+    pub(super) fn new(core: Arc<Mutex<Core<T>>>, status: Arc<Mutex<Status>>) -> Self {
+        let current = lock(&core).subscribe();
+        Self { core, current, status }
     }
 
     /// The configuration that is in effect now.
@@ -71,14 +120,35 @@ impl<T> Live<T> {
     }
 }
 
-/// A poisoned status is still a status.
-pub(super) fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
-    status.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T: DeserializeOwned + Serialize> Live<T> {
+    /// Reads the files again, and secrets with them, and takes the whole over if it is good; if not, what was in effect stays. Either
+    /// is told through `tracing`. Blocks while it reads.
+    ///
+    /// # Errors
+    /// Every fault of every layer.
+    pub fn reload(&self) -> Result<Vec<Changed>, ConfigErrors> {
+        let outcome = lock(&self.core).reread();
+        match &outcome {
+            Ok(changed) => {
+                let changed: Vec<&str> = changed.iter().map(|changed| changed.path.as_str()).collect();
+                tracing::info!(changed = changed.join(" "), "the files are read again");
+            }
+            Err(errors) => {
+                tracing::error!(error = %errors, "the files are read again and refused; what was in effect stays");
+            }
+        }
+        outcome
+    }
+}
+
+/// What is locked is whole at any time: a poisoned lock is still good.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T> Clone for Live<T> {
     fn clone(&self) -> Self {
-        Self { current: self.current.clone(), status: self.status.clone() }
+        Self { core: self.core.clone(), current: self.current.clone(), status: self.status.clone() }
     }
 }
 
@@ -105,7 +175,7 @@ pub struct Change<T> {
 }
 
 impl<T: Serialize> Changes<T> {
-    /// The next change; `None` once there can be none: the watcher is gone, or there is no etcd. What a higher layer covers is no
+    /// The next change; `None` once there can be none: every [`Live`] and the watcher are gone. What a higher layer covers is no
     /// change.
     ///
     /// # Cancel safety
