@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::body::BodyLimits;
 use crate::config::{GatewayConfig, UpgradeConfig};
+use crate::policy::AddressPolicy;
 use crate::route::RouteTable;
 use crate::upstream::{Connector, InProcess, Network, Pool, Upstream, UpstreamKind};
 
@@ -45,6 +46,9 @@ pub(crate) struct Route {
     pub(crate) label: Arc<str>,
     pub(crate) upstream: usize,
     pub(crate) upgrade: UpgradeConfig,
+    pub(crate) addresses: Option<AddressPolicy>,
+    /// Bytes.
+    pub(crate) max_body: u64,
 }
 
 impl<P: Pool> Engine<P> {
@@ -76,6 +80,11 @@ impl<P: Pool> Engine<P> {
                     .position(|upstream| *upstream.name == *route.upstream)
                     .expect("a checked route names an upstream that is there"),
                 upgrade: route.upgrade.clone(),
+                addresses: route
+                    .addresses
+                    .as_ref()
+                    .map(|addresses| AddressPolicy::new(addresses).expect("the configuration was checked")),
+                max_body: route.max_body.unwrap_or(limits.max_body).0,
             })
             .collect();
         Self {

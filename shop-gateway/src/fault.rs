@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     RouteNotFound,
     #[error("the path does not take this method")]
     MethodNotAllowed { allow: String },
+    #[error("the route does not take clients of this address")]
+    AddressDenied,
     #[error("no endpoint")]
     NoEndpoint(#[source] Option<io::Error>),
     #[error("no connection to {endpoint}")]

@@ -67,6 +67,7 @@
 //! | status | code | |
 //! |---|---|---|
 //! | 400 | `bad_request` | the request breaks a rule of HTTP, or its body broke off |
+//! | 403 | `address_denied` | the route does not take clients of this address |
 //! | 404 | `route_not_found` | |
 //! | 405 | `method_not_allowed` | with `Allow`; also CONNECT and TRACE |
 //! | 408 | `request_timeout` | head or body too slow |
@@ -96,6 +97,7 @@ mod engine;
 mod fault;
 mod gateway;
 mod headers;
+pub mod policy;
 mod rescue;
 pub mod route;
 mod serve;
@@ -109,9 +111,9 @@ pub use access::ACCESS_TARGET;
 pub use body::{BoxError, GatewayBody, RequestBody};
 pub use client::ClientAddr;
 pub use config::{
-    CertificateConfig, ClientAuth, ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig, ListenAddr,
-    ListenAddrError, ListenConfig, ListenerConfig, RouteConfig, TlsConfig, TlsVersion, UpgradeConfig,
-    UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
+    AddressesConfig, CertificateConfig, ClientAuth, ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig,
+    ListenAddr, ListenAddrError, ListenConfig, ListenerConfig, RouteConfig, TlsConfig, TlsVersion,
+    UpgradeConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
 pub use serve::{Connections, Server, ServerHandle, serve};

@@ -59,6 +59,9 @@ fn problem(fault: &Fault) -> Problem {
             allow: Some(allow.clone()),
             ..Problem::new(405, "method_not_allowed", "Method not allowed").detail(fault.to_string())
         },
+        Fault::AddressDenied => {
+            Problem::new(403, "address_denied", "Not for this client").detail(fault.to_string())
+        }
         Fault::NoEndpoint(_) => Problem::new(503, "no_endpoint", "No upstream is available")
             .detail("the upstream has no endpoint to ask")
             .retry_after(1),
@@ -133,6 +136,7 @@ mod tests {
             (Fault::BodyTooLarge { max: 1 }, 413, "body_too_large"),
             (Fault::RouteNotFound, 404, "route_not_found"),
             (Fault::MethodNotAllowed { allow: "GET".into() }, 405, "method_not_allowed"),
+            (Fault::AddressDenied, 403, "address_denied"),
             (Fault::NoEndpoint(None), 503, "no_endpoint"),
             (Fault::Connect { endpoint: endpoint(), source: io() }, 502, "upstream_unreachable"),
             (Fault::ConnectTimeout { endpoint: endpoint() }, 504, "upstream_timeout"),

@@ -16,7 +16,8 @@
 //!   ▼
 //! routing        pure; on the path that will be forwarded
 //!   ▼
-//! (policy)       to come: CORS, authentication, rate limits, by route: after routing, before any upstream is asked
+//! policy         by route: the client's address, the body's size; after routing, before any upstream is asked.
+//!   │            to come below the address, which costs least: CORS, authentication, rate limits
 //!   ▼
 //! (rewrite)      to come: path and headers, by route: after policy, which decides on what the client sent
 //!   ▼
@@ -74,7 +75,7 @@ impl<P: Pool> Engine<P> {
         }
         let mut upstream = None;
         let outcome = match head {
-            Ok(()) => match self.admit_and_route(req, &inbound, access.as_deref_mut()) {
+            Ok(()) => match self.admit_and_route(req, &inbound, client, access.as_deref_mut()) {
                 Ok(route) => {
                     upstream = Some(&*self.upstreams[route.upstream].name);
                     self.exchange(slot, route, &inbound, now).await
@@ -113,12 +114,13 @@ impl<P: Pool> Engine<P> {
         res
     }
 
-    /// Limits, then routing.
+    /// Limits, then routing, then the route's policies.
     fn admit_and_route(
         &self,
         req: &mut Request<RequestBody>,
         inbound: &Inbound,
-        access: Option<&mut AccessGuard>,
+        client: &Client,
+        mut access: Option<&mut AccessGuard>,
     ) -> Result<&Route, Fault> {
         if matches!(*req.method(), Method::CONNECT | Method::TRACE) {
             return Err(Fault::MethodNotAllowed { allow: FORWARDED_METHODS.to_owned() });
@@ -141,11 +143,22 @@ impl<P: Pool> Engine<P> {
             Lookup::MethodNotAllowed(allow) => return Err(Fault::MethodNotAllowed { allow }),
             Lookup::NotFound => return Err(Fault::RouteNotFound),
         };
+        if let Some(addresses) = &route.addresses
+            && !addresses.allows(client.ip)
+        {
+            if let Some(access) = &mut access {
+                access.set_route(route.label.clone(), self.upstreams[route.upstream].name.clone());
+            }
+            return Err(Fault::AddressDenied);
+        }
         // A Content-Length is the body's lower bound before a byte of it is read.
-        if req.body().size_hint().lower() > self.body_limits.max {
-            return Err(Fault::BodyTooLarge { max: self.body_limits.max });
+        if req.body().size_hint().lower() > route.max_body {
+            return Err(Fault::BodyTooLarge { max: route.max_body });
         }
         let progress = req.body_mut().watch(self.body_limits);
+        if route.max_body != self.body_limits.max {
+            req.body_mut().set_max(route.max_body);
+        }
         if let Some(access) = access {
             access.set_route(route.label.clone(), self.upstreams[route.upstream].name.clone());
             access.set_request_body(progress);

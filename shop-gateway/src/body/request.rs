@@ -127,6 +127,13 @@ impl RequestBody {
         Self { inner: if body.is_end_stream() { Inner::Empty } else { Inner::Incoming(body) }, watch: None }
     }
 
+    /// Changes the most bytes of a body that is watched.
+    pub(crate) fn set_max(&mut self, max: u64) {
+        if let Some(watch) = &mut self.watch {
+            watch.limits.max = max;
+        }
+    }
+
     /// Holds the body to limits from here on; nothing for one that is empty.
     pub(crate) fn watch(&mut self, limits: BodyLimits) -> Option<BodyProgress> {
         if let Some(watch) = &self.watch {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use serde::{Deserialize, Deserializer, Serialize};
+use shop_core::config::ByteSize;
 
-use super::{ConfigErrors, UpgradeConfig};
+use super::{AddressesConfig, ConfigErrors, UpgradeConfig};
 
 /// Which requests go to which upstream: all that is given must match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub struct RouteConfig {
     /// `[routes.upgrade]`: WebSocket and other protocols that a connection may change to.
     #[serde(default, skip_serializing_if = "UpgradeConfig::is_default")]
     pub upgrade: UpgradeConfig,
+    /// `[routes.addresses]`: which clients it takes. None: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<AddressesConfig>,
+    /// A request's body, instead of `gateway.limits.max_body`: else 413.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<ByteSize>,
 }
 
 fn root() -> String {
@@ -59,6 +66,8 @@ impl RouteConfig {
             headers: BTreeMap::new(),
             upstream: upstream.into(),
             upgrade: UpgradeConfig::default(),
+            addresses: None,
+            max_body: None,
         }
     }
 
@@ -100,6 +109,12 @@ impl RouteConfig {
             }
         }
         self.upgrade.check(&format!("{path}.upgrade"), faults);
+        if let Some(addresses) = &self.addresses {
+            addresses.check(&format!("{path}.addresses"), faults);
+        }
+        if self.max_body == Some(ByteSize(0)) {
+            faults.push(format!("{path}.max_body"), "is zero: every body would be refused");
+        }
         for (name, value) in &self.headers {
             if name.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
                 faults.push(format!("{path}.headers.{name}"), "is not a header");
