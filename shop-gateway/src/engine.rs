@@ -1,10 +1,10 @@
 //! The gateway's parts, put together from a configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::body::BodyLimits;
-use crate::config::{GatewayConfig, UpgradeConfig};
+use crate::config::{ConfigErrors, GatewayConfig, UpgradeConfig};
 use crate::policy::AddressPolicy;
 use crate::route::RouteTable;
 use crate::upstream::{Connector, InProcess, Network, Pool, Upstream, UpstreamKind};
@@ -20,6 +20,18 @@ pub(crate) struct Blueprint {
 }
 
 impl Blueprint {
+    /// The same services with another configuration, which was checked; of an upstream that is unchanged what was read from files
+    /// is kept. Blocks where files are read.
+    pub(crate) fn renewed(&self, config: GatewayConfig) -> Result<Self, ConfigErrors> {
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls: Arc::new(self.tls.renewed(&self.config, &config)?),
+            config,
+            services: self.services.clone(),
+            connector: self.connector.clone(),
+        })
+    }
+
     /// What opens the connections of an upstream. None: sockets, as they are.
     fn connector(&self, upstream: &str) -> Option<Connector> {
         #[cfg(feature = "tls")]
@@ -34,7 +46,8 @@ impl Blueprint {
 pub(crate) struct Engine<P: Pool> {
     pub(crate) table: RouteTable,
     pub(crate) routes: Vec<Route>,
-    pub(crate) upstreams: Vec<Upstream<P>>,
+    /// Shared with the engine before, where they are unchanged: their pools live on.
+    pub(crate) upstreams: Vec<Arc<Upstream<P>>>,
     pub(crate) body_limits: BodyLimits,
     pub(crate) max_uri: u64,
     pub(crate) max_header: u64,
@@ -54,19 +67,36 @@ pub(crate) struct Route {
 impl<P: Pool> Engine<P> {
     /// An engine with pools of its own. Does no I/O.
     pub(crate) fn new(blueprint: &Blueprint) -> Self {
+        Self::build(blueprint, |_| None)
+    }
+
+    /// An engine that takes the place of this one, made from the blueprint `before`; upstreams that are unchanged are the same.
+    /// Does no I/O.
+    pub(crate) fn renew(&self, before: &Blueprint, blueprint: &Blueprint) -> Self {
+        Self::build(blueprint, |name| {
+            let same = before.config.upstreams.get(name) == blueprint.config.upstreams.get(name);
+            same.then(|| self.upstreams.iter().find(|upstream| &*upstream.name == name).cloned()).flatten()
+        })
+    }
+
+    fn build(blueprint: &Blueprint, kept: impl Fn(&str) -> Option<Arc<Upstream<P>>>) -> Self {
         let Blueprint { config, services, .. } = blueprint;
         let limits = &config.gateway.limits;
-        let in_process = services.iter().map(|(name, service)| Upstream {
-            name: name.as_str().into(),
-            kind: UpstreamKind::InProcess(service.clone()),
-        });
-        let network = config.upstreams.iter().filter(|(name, _)| !services.contains_key(*name)).map(
-            |(name, upstream)| Upstream {
-                name: name.as_str().into(),
-                kind: UpstreamKind::Network(Network::new(upstream, blueprint.connector(name).as_ref())),
-            },
-        );
-        let upstreams: Vec<_> = in_process.chain(network).collect();
+        let made = |name: &String| match (services.get(name), config.upstreams.get(name)) {
+            (Some(service), _) => Some(UpstreamKind::InProcess(service.clone())),
+            (None, Some(upstream)) => {
+                Some(UpstreamKind::Network(Network::new(upstream, blueprint.connector(name).as_ref())))
+            }
+            (None, None) => None,
+        };
+        let names: BTreeSet<&String> = services.keys().chain(config.upstreams.keys()).collect();
+        let upstreams: Vec<_> = names
+            .into_iter()
+            .filter_map(|name| {
+                kept(name)
+                    .or_else(|| Some(Arc::new(Upstream { name: name.as_str().into(), kind: made(name)? })))
+            })
+            .collect();
         let routes = config
             .routes
             .iter()
@@ -113,7 +143,7 @@ impl<P: Pool> Engine<P> {
 
     /// How many upstream connections are idle.
     pub(crate) fn idle_connections(&self) -> usize {
-        let idle = |upstream: &Upstream<P>| match &upstream.kind {
+        let idle = |upstream: &Arc<Upstream<P>>| match &upstream.kind {
             UpstreamKind::Network(network) => network.idle(),
             UpstreamKind::InProcess(_) => 0,
         };

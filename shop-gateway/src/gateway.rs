@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::body::{BoxError, GatewayBody, RequestBody};
 use crate::client::Client;
 use crate::config::{ConfigErrors, GatewayConfig, ListenConfig};
 use crate::engine::{Blueprint, Engine};
+use crate::plan::{LocalSeat, Plan, Reloaded, SharedSeat};
 #[cfg(feature = "http2")]
 use crate::serve::Http2Conn;
 #[cfg(feature = "http2")]
@@ -37,16 +39,16 @@ pub struct GatewayBuilder {
 /// A configuration that was found good, with its services: `Send`, and able to make any number of gateways. A
 /// server with a thread a core makes one [`LocalGateway`] on each.
 #[derive(Debug, Clone)]
-pub struct GatewayPlan(Arc<Blueprint>);
+pub struct GatewayPlan(Arc<Plan>);
 
 /// The gateway, for any tokio runtime: a `tower::Service` that is `Send` and cheap to clone. Its clones share
 /// their pools.
 #[derive(Debug, Clone)]
-pub struct Gateway(Arc<Engine<SharedPool>>);
+pub struct Gateway(Arc<SharedSeat>);
 
 /// The gateway of one thread: its pools have no locks and it is not `Send`. Same routes, same behaviour.
 #[derive(Debug, Clone)]
-pub struct LocalGateway(Rc<Engine<LocalPool>>);
+pub struct LocalGateway(Rc<LocalSeat>);
 
 impl Gateway {
     /// Starts from a configuration.
@@ -57,24 +59,28 @@ impl Gateway {
     /// Closes idle upstream connections that have waited longer than their upstream's `idle_timeout`. Requests do
     /// so as they pass and [`serve`](crate::serve) does so by itself; a server of your own may call it now and then.
     pub fn sweep(&self) {
-        self.0.sweep();
+        self.0.engine().sweep();
     }
 
     /// How many upstream connections are idle in the pools.
     pub fn idle_connections(&self) -> usize {
-        self.0.idle_connections()
+        self.0.engine().idle_connections()
     }
 }
 
 impl LocalGateway {
+    pub(crate) fn plan(&self) -> &Plan {
+        self.0.plan()
+    }
+
     /// As [`Gateway::sweep`].
     pub fn sweep(&self) {
-        self.0.sweep();
+        self.0.engine().sweep();
     }
 
     /// As [`Gateway::idle_connections`].
     pub fn idle_connections(&self) -> usize {
-        self.0.idle_connections()
+        self.0.engine().idle_connections()
     }
 }
 
@@ -149,13 +155,13 @@ impl GatewayBuilder {
         let Self { config, services, connector } = self;
         #[cfg(feature = "tls")]
         let tls = Arc::new(crate::tls::TlsStore::load(&config)?);
-        Ok(GatewayPlan(Arc::new(Blueprint {
+        Ok(GatewayPlan(Arc::new(Plan::new(Blueprint {
             config,
             services,
             connector,
             #[cfg(feature = "tls")]
             tls,
-        })))
+        }))))
     }
 
     /// A gateway for any runtime; as [`plan`](Self::plan).
@@ -178,12 +184,12 @@ impl GatewayBuilder {
 impl GatewayPlan {
     /// A gateway for any runtime, with pools of its own.
     pub fn gateway(&self) -> Gateway {
-        Gateway(Arc::new(Engine::new(&self.0)))
+        Gateway(Arc::new(SharedSeat::new(self.0.clone())))
     }
 
     /// A gateway for this thread, with pools of its own.
     pub fn local_gateway(&self) -> LocalGateway {
-        LocalGateway(Rc::new(Engine::new(&self.0)))
+        LocalGateway(Rc::new(LocalSeat::new(self.0.clone())))
     }
 
     /// Reads all files of TLS sections again: for connections opened from now on. A running [`Server`](crate::Server) does so
@@ -194,25 +200,56 @@ impl GatewayPlan {
     /// Every file that is bad.
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), ConfigErrors> {
-        self.0.tls.reload(false)
+        self.0.current().tls.reload(false)
     }
 
     #[cfg(feature = "tls")]
-    pub(crate) fn tls(&self) -> &crate::tls::TlsStore {
-        &self.0.tls
+    pub(crate) fn tls(&self) -> Arc<crate::tls::TlsStore> {
+        self.0.current().tls.clone()
     }
 
     /// Looks now and then whether files have changed, in a task of the current runtime.
     pub(crate) fn watch_files(&self) {
         #[cfg(feature = "tls")]
-        if !self.0.tls.is_empty() {
-            tokio::spawn(crate::tls::watch(self.0.tls.clone()));
-        }
+        tokio::spawn(crate::tls::watch(self.0.clone()));
     }
 
     /// Where the configuration says to listen.
     pub fn listen_config(&self) -> &ListenConfig {
-        &self.0.config.gateway
+        self.0.listen()
+    }
+
+    /// Makes another configuration that of all gateways of the plan, whole, or changes nothing. Requests that run end as they
+    /// began; upstreams that are unchanged keep their connections, and open WebSockets stay. New limits hold for connections that are
+    /// accepted from now on. Where to listen waits for a restart, and is named. Does no I/O but to read certificates; blocks while it
+    /// does.
+    ///
+    /// ```
+    /// use shop_gateway::{Gateway, GatewayConfig, RouteConfig, UpstreamConfig};
+    ///
+    /// # fn main() -> Result<(), shop_gateway::ConfigErrors> {
+    /// let mut config = GatewayConfig::default();
+    /// let upstream = UpstreamConfig { endpoints: vec!["orders:8081".to_owned()], ..UpstreamConfig::default() };
+    /// config.upstreams.insert("orders".to_owned(), upstream);
+    /// let plan = Gateway::builder(config.clone()).plan()?;
+    /// let gateway = plan.gateway();
+    ///
+    /// config.routes.push(RouteConfig::new("/v1/orders", "orders"));
+    /// let reloaded = plan.reload(config.clone())?;
+    /// assert!(reloaded.routes && reloaded.upstreams.is_empty());
+    ///
+    /// config.routes.push(RouteConfig::new("/v1/products", "products"));
+    /// let refused = plan.reload(config).unwrap_err();
+    /// assert_eq!(refused.faults()[0].path, "routes[1].upstream");
+    /// # drop(gateway);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Every fault of the configuration.
+    pub fn reload(&self, config: GatewayConfig) -> Result<Reloaded, ConfigErrors> {
+        self.0.swap(config)
     }
 }
 
@@ -220,7 +257,11 @@ impl GatewayPlan {
 pub(crate) trait Handler: Clone + 'static {
     type Pool: crate::upstream::Pool;
 
-    fn engine(&self) -> &Engine<Self::Pool>;
+    /// A reference to an engine of its own.
+    type Engine: Deref<Target = Engine<Self::Pool>> + 'static;
+
+    /// The engine of now.
+    fn engine(&self) -> Self::Engine;
 
     /// Serves a connection of HTTP/2, with its requests in tasks.
     #[cfg(feature = "http2")]
@@ -241,9 +282,10 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
 
 impl Handler for Gateway {
     type Pool = SharedPool;
+    type Engine = Arc<Engine<SharedPool>>;
 
-    fn engine(&self) -> &Engine<SharedPool> {
-        &self.0
+    fn engine(&self) -> Arc<Engine<SharedPool>> {
+        self.0.engine()
     }
 
     #[cfg(feature = "http2")]
@@ -255,9 +297,10 @@ impl Handler for Gateway {
 
 impl Handler for LocalGateway {
     type Pool = LocalPool;
+    type Engine = Rc<Engine<LocalPool>>;
 
-    fn engine(&self) -> &Engine<LocalPool> {
-        &self.0
+    fn engine(&self) -> Rc<Engine<LocalPool>> {
+        self.0.engine()
     }
 
     #[cfg(feature = "http2")]
@@ -302,7 +345,7 @@ where
     }
 
     fn call(&mut self, req: Request<B>) -> GatewayFuture {
-        let engine = self.0.clone();
+        let engine = self.0.engine();
         let client = Client::of(req.extensions(), req.uri().scheme_str());
         let mut slot = Some(req.map(RequestBody::new));
         GatewayFuture(Box::pin(async move {
@@ -329,7 +372,7 @@ where
     }
 
     fn call(&mut self, req: Request<B>) -> LocalGatewayFuture {
-        let engine = self.0.clone();
+        let engine = self.0.engine();
         let client = Client::of(req.extensions(), req.uri().scheme_str());
         let mut slot = Some(req.map(RequestBody::new));
         LocalGatewayFuture(Box::pin(async move {

@@ -97,6 +97,7 @@ mod engine;
 mod fault;
 mod gateway;
 mod headers;
+mod plan;
 pub mod policy;
 mod rescue;
 pub mod route;
@@ -116,5 +117,6 @@ pub use config::{
     UpgradeConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
+pub use plan::Reloaded;
 pub use serve::{Connections, Server, ServerHandle, serve};
 pub use upstream::{EndpointAddr, EndpointError, LocalPool, Pool, SharedPool};

@@ -152,14 +152,14 @@ pub(super) async fn serve_connection<H: Handler, S: Io + 'static>(
     let service = {
         let shared = shared.clone();
         service_fn(move |req: Request<Incoming>| {
-            let (shared, handler) = (shared.clone(), handler.clone());
+            let (shared, engine) = (shared.clone(), handler.engine());
             shared.requests.store(shared.requests.load(Relaxed).wrapping_add(1), Relaxed);
             let mut slot = Some(req.map(RequestBody::incoming));
             async move {
                 if let Some(progress) = slot.as_mut().and_then(|req| req.body_mut().watch(body_limits)) {
                     *shared.upload.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
                 }
-                let mut res = handler.engine().handle(&mut slot, &shared.client).await;
+                let mut res = engine.handle(&mut slot, &shared.client).await;
                 if let Some(tunnel) = res.body_mut().take_tunnel() {
                     *shared.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
                 } else if shared.ticket.is_draining() {

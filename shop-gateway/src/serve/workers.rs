@@ -1,11 +1,13 @@
 //! One thread a core, each with a runtime, a listener and pools of its own.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::num::NonZero;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
@@ -117,14 +119,13 @@ impl Server {
     /// When a thread or its runtime cannot be made, or the plan has no TLS section of a name that an address has.
     pub fn start(self, plan: &GatewayPlan) -> io::Result<ServerHandle> {
         let (stop, _) = watch::channel(Stop::Run);
-        let settings = ConnSettings::new(&self.config);
         let fronts: Vec<_> =
             self.config.listen.iter().map(|entry| Front::new(entry, plan)).collect::<io::Result<_>>()?;
         let mut handle =
             ServerHandle { addrs: self.addrs, _sockets: self.sockets, workers: Vec::new(), stop };
         for (index, listeners) in self.listeners.into_iter().enumerate() {
             let listeners: Vec<_> = listeners.into_iter().zip(fronts.clone()).collect();
-            let (plan, settings, stop) = (plan.clone(), settings.clone(), handle.stop.subscribe());
+            let (plan, stop) = (plan.clone(), handle.stop.subscribe());
             let (ready_tx, ready) = mpsc::channel();
             let (done_tx, done) = oneshot::channel();
             let thread = thread::Builder::new().name(format!("gateway-{index}")).spawn(move || {
@@ -133,7 +134,7 @@ impl Server {
                         Ok(runtime) => runtime,
                         Err(e) => return drop(ready_tx.send(Err(e))),
                     };
-                let clean = runtime.block_on(work(listeners, &plan, index == 0, settings, stop, ready_tx));
+                let clean = runtime.block_on(work(listeners, &plan, index == 0, stop, ready_tx));
                 // Cuts off what still runs.
                 drop(runtime);
                 // Nobody may be waiting for it any more.
@@ -152,13 +153,13 @@ async fn work(
     listeners: Vec<(Bound, Option<Front>)>,
     plan: &GatewayPlan,
     is_first: bool,
-    settings: ConnSettings,
     mut stop: watch::Receiver<Stop>,
     ready: mpsc::Sender<io::Result<()>>,
 ) -> bool {
     let gateway = plan.local_gateway();
     let drain = Drain::default();
     let listeners: io::Result<Vec<_>> = {
+        let settings = Settings::new(gateway.clone());
         let worker =
             Accepting { gateway: gateway.clone(), settings, drain: drain.clone(), stop: stop.clone() };
         listeners.into_iter().map(|(bound, front)| worker.clone().on(bound, front)).collect()
@@ -203,11 +204,35 @@ async fn work(
     .await
 }
 
+/// The settings of connections, made anew when the plan has changed.
+#[derive(Clone)]
+struct Settings {
+    gateway: LocalGateway,
+    made: Rc<RefCell<(u64, ConnSettings)>>,
+}
+
+impl Settings {
+    fn new(gateway: LocalGateway) -> Self {
+        let version = gateway.plan().version();
+        let made = ConnSettings::new(&gateway.plan().current().config.gateway);
+        Self { gateway, made: Rc::new(RefCell::new((version, made))) }
+    }
+
+    fn now(&self) -> ConnSettings {
+        let (plan, mut made) = (self.gateway.plan(), self.made.borrow_mut());
+        let version = plan.version();
+        if made.0 != version {
+            *made = (version, ConnSettings::new(&plan.current().config.gateway));
+        }
+        made.1.clone()
+    }
+}
+
 /// What a worker's listeners share.
 #[derive(Clone)]
 struct Accepting {
     gateway: LocalGateway,
-    settings: ConnSettings,
+    settings: Settings,
     drain: Drain,
     stop: watch::Receiver<Stop>,
 }
@@ -220,7 +245,7 @@ impl Accepting {
         let behind = |front: Option<Front>| {
             let (gateway, settings, drain) = (gateway.clone(), settings.clone(), drain.clone());
             move |stream: Box<dyn Io>, addr| {
-                let (gateway, settings) = (gateway.clone(), settings.clone());
+                let (gateway, settings) = (gateway.clone(), settings.now());
                 spawn_local(serve_behind(front.clone(), stream, addr, gateway, settings, drain.join()));
             }
         };
@@ -241,7 +266,7 @@ impl Accepting {
                     }))
                 } else {
                     spawn_local(accept_until(listener, stopped, move |stream, peer| {
-                        spawn_local(serve_tcp(stream, peer, gateway.clone(), settings.clone(), drain.join()));
+                        spawn_local(serve_tcp(stream, peer, gateway.clone(), settings.now(), drain.join()));
                     }))
                 }
             }

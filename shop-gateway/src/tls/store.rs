@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::client::ClientTls;
 use super::server::ServerTls;
-use crate::config::{ConfigErrors, GatewayConfig};
+use crate::config::{ConfigErrors, GatewayConfig, UpstreamConfig};
 use crate::upstream::Connector;
 
 /// Certificates of listeners and upstreams, by their names. Shared by all workers.
@@ -25,14 +25,36 @@ impl TlsStore {
             }
         }
         for (name, upstream) in &config.upstreams {
-            if let Some(section) = &upstream.tls
-                && let Some(tls) =
-                    ClientTls::load(format!("upstreams.{name}.tls"), upstream, section, &mut faults)
-            {
-                store.clients.insert(name.clone(), Arc::new(tls));
+            store.add_client(name, upstream, &mut faults);
+        }
+        if faults.is_empty() { Ok(store) } else { Err(faults) }
+    }
+
+    /// What another configuration makes of it: listeners keep theirs, and unchanged upstreams. Blocks.
+    pub(crate) fn renewed(
+        &self,
+        before: &GatewayConfig,
+        config: &GatewayConfig,
+    ) -> Result<Self, ConfigErrors> {
+        let mut store = Self { servers: self.servers.clone(), clients: BTreeMap::new() };
+        let mut faults = ConfigErrors::default();
+        for (name, upstream) in &config.upstreams {
+            match self.clients.get(name) {
+                Some(tls) if before.upstreams.get(name) == Some(upstream) => {
+                    store.clients.insert(name.clone(), tls.clone());
+                }
+                _ => store.add_client(name, upstream, &mut faults),
             }
         }
         if faults.is_empty() { Ok(store) } else { Err(faults) }
+    }
+
+    fn add_client(&mut self, name: &str, upstream: &UpstreamConfig, faults: &mut ConfigErrors) {
+        if let Some(section) = &upstream.tls
+            && let Some(tls) = ClientTls::load(format!("upstreams.{name}.tls"), upstream, section, faults)
+        {
+            self.clients.insert(name.to_owned(), Arc::new(tls));
+        }
     }
 
     /// Reads all files again, or those of sections that have changed. What is bad changes nothing. Blocks.
@@ -45,10 +67,6 @@ impl TlsStore {
             client.reload(only_changed, &mut faults);
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.servers.is_empty() && self.clients.is_empty()
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<Arc<ServerTls>> {

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::TlsStore;
+use crate::plan::Plan;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Reads files again when they have changed, for ever. On a thread for blocking work.
-pub(crate) async fn watch(store: Arc<TlsStore>) {
+pub(crate) async fn watch(plan: Arc<Plan>) {
     loop {
         tokio::time::sleep(EVERY).await;
-        let looking = store.clone();
+        let looking = plan.current().tls.clone();
         // A panic of the look was reported by the panic hook.
         if let Ok(Err(faults)) = tokio::task::spawn_blocking(move || looking.reload(true)).await {
             for fault in faults.faults() {

@@ -83,7 +83,8 @@ async fn a_hangup_does_not_end_it() {
     let mut shop = Shop::start(&[]);
     shop.process.signal("HUP");
     let logs = shop.data().join("logs");
-    eventually("the log says so", async || crate::logs::read(&logs).contains("the files are read again")).await;
+    eventually("the log says so", async || crate::logs::read(&logs).contains("the files are read again"))
+        .await;
     shop.client().get("/v1/products").await.ok(200);
     assert!(shop.process.is_running());
     assert_eq!(shop.stop().0.code, 0);
