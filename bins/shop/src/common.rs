@@ -95,29 +95,36 @@ impl Started {
     }
 }
 
-/// What changes while the process runs.
-const AT_ONCE: &str = "log.level";
+const LEVEL: &str = "log.level";
+
+/// Whether a key changes while the process runs: here, or in the gateway if it has one.
+fn is_at_once(path: &str) -> bool {
+    let below = |section: &str| {
+        path.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    path == LEVEL || ["routes", "upstreams", "gateway.limits"].into_iter().any(below)
+}
 
 /// Applies what can be applied, and says what waits for a restart.
 async fn apply(boot: Arc<Loaded<ShopConfig>>, mut changes: Changes<ShopConfig>, levels: Option<LogLevels>) {
     let mut told = String::new();
     while let Some(change) = changes.next().await {
-        if change.changed.iter().any(|changed| changed.path == AT_ONCE)
+        if change.changed.iter().any(|changed| changed.path == LEVEL)
             && let Some(levels) = &levels
         {
             let level = &change.after.value.log.level;
-            let origin = change.after.origin(AT_ONCE);
+            let origin = change.after.origin(LEVEL);
             match levels.set(level) {
-                Ok(()) => tracing::info!(value = level, %origin, "{AT_ONCE} is in effect"),
+                Ok(()) => tracing::info!(value = level, %origin, "{LEVEL} is in effect"),
                 Err(error) => {
-                    tracing::error!(value = level, %origin, error = %error, "{AT_ONCE} cannot be set")
+                    tracing::error!(value = level, %origin, error = %error, "{LEVEL} cannot be set")
                 }
             }
         }
         let differs = boot.difference(&change.after).unwrap_or_default();
         let waits: Vec<String> = differs
             .iter()
-            .filter(|changed| changed.path != AT_ONCE)
+            .filter(|changed| !is_at_once(&changed.path))
             .map(|changed| format!("{} ({})", changed.path, changed.origin))
             .collect();
         let waits = waits.join(", ");

@@ -12,6 +12,29 @@ pub(super) fn start(plan: &GatewayPlan) -> Result<ServerHandle, Failure> {
     server.start(plan).map_err(|error| Failure::fault(&error))
 }
 
+/// Has the gateway go by what files and etcd say from now on, for as long as the runtime lives.
+pub(super) fn follow(plan: &GatewayPlan, source: &Source, in_process: &'static [&'static str]) {
+    let (plan, mut changes) = (plan.clone(), source.changes());
+    tokio::spawn(async move {
+        while let Some(change) = changes.next().await {
+            let (plan, config) = (plan.clone(), change.after.value.gateway(in_process));
+            // Certificates may be read.
+            match tokio::task::spawn_blocking(move || plan.reload(config)).await {
+                Ok(Ok(done)) if done.routes || done.limits || !done.upstreams.is_empty() => {
+                    let (routes, limits) = (done.routes, done.limits);
+                    let upstreams = done.upstreams.join(" ");
+                    tracing::info!(routes, limits, upstreams, "the gateway goes by the new configuration");
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(errors)) => {
+                    tracing::error!(error = %errors, "the gateway stays with the configuration that it had");
+                }
+                Err(error) => tracing::error!(error = %error, "the gateway's configuration was not read"),
+            }
+        }
+    });
+}
+
 /// `gateway=http://127.0.0.1:8080`, for each address.
 pub(super) fn addresses(handle: &ServerHandle) -> String {
     let all: Vec<_> =
@@ -30,7 +53,9 @@ pub async fn gateway(
 ) -> Result<(), Failure> {
     let metrics = install_prometheus().map_err(|error| Failure::Fault(error.to_string()))?;
     let plan = Gateway::builder(config.gateway(&[])).plan();
-    let handle = start(&plan.map_err(|errors| Failure::Config(errors.to_string()))?)?;
+    let plan = plan.map_err(|errors| Failure::Config(errors.to_string()))?;
+    let handle = start(&plan)?;
+    follow(&plan, source, &[]);
     let admin = source.tell(Admin::new(shop_core::service!("gateway"))).metrics(metrics);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());
     let admin = bind_admin(address, admin).await?;

@@ -97,15 +97,16 @@ pub async fn up(config: &ShopConfig, source: &Source, shutdown: CancellationToke
     let admin = orders::admin(products::admin(admin, &products), &orders);
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());
     let admin = bind_admin(address, admin).await?;
-    let gateway = gateway::start(&plan)?;
+    let running = gateway::start(&plan)?;
+    gateway::follow(&plan, source, IN_PROCESS);
 
     let services: Vec<_> = servers.iter().chain([&admin.0]).map(Bound::address).collect();
-    let ready = format!("shop is ready: {} {}", gateway::addresses(&gateway), services.join(" "));
+    let ready = format!("shop is ready: {} {}", gateway::addresses(&running), services.join(" "));
     tracing::info!("{ready}");
     // A closed stdout is no reason not to serve.
     let _ = writeln!(std::io::stdout().lock(), "{ready}");
 
-    serve(servers, admin, shutdown, gateway::drain(gateway, config), async {
+    serve(servers, admin, shutdown, gateway::drain(running, config), async {
         // Orders first: their last settlements still reach products.
         orders.shutdown().await;
         products.shutdown().await;

@@ -30,21 +30,25 @@ async fn what_etcd_says_is_in_effect_at_once_or_after_a_restart_or_refused() {
     let refused = config(&["set", "log.level=loud", "gateway.limits.max_body=1MiB"]);
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("log.level: \"loud\" is not a level"), "{}", refused.err);
-    let written = config(&["set", "log.level=debug", "gateway.limits.max_body=1MiB"]);
+    let written = config(&["set", "log.level=debug", "gateway.limits.max_body=1MiB", "process.drain=20s"]);
     assert_eq!(written.code, 0, "{}", written.err);
     let got = config(&["get", "gateway.limits.max_body"]);
     assert!(got.out.contains("# /shop/common/gateway/limits/max_body@"), "{}", got.out);
     eventually("what is live is in effect, and the rest is told", async || {
         let logged = logged(&data);
-        logged.contains("log.level is in effect") && logged.contains("gateway.limits.max_body (/shop/common/")
+        logged.contains("log.level is in effect") && logged.contains("process.drain (/shop/common/")
     })
     .await;
+    let large = async |shop: &Shop| {
+        let request = shop.client().call("POST", "/v1/orders").body("application/json", vec![b' '; 2 << 20]);
+        request.send().await.status
+    };
+    eventually("the limit", async || large(&shop).await == 413).await;
 
     etcd.process().kill();
     shop.stop();
     let shop = Shop::start_with(&data, &["--config", file], &[]);
     let status = shop.operator().get("/status").await.ok(200);
     assert_eq!(status["figures"]["etcd"]["from_snapshot"], true, "{status}");
-    let large = shop.client().call("POST", "/v1/orders").body("application/json", vec![b' '; 2 << 20]);
-    assert_eq!(large.send().await.status, 413, "what waited is in effect");
+    assert_eq!(large(&shop).await, 413, "from the snapshot");
 }

@@ -11,6 +11,7 @@ mod limits;
 mod logs;
 mod readme;
 mod reconcile;
+mod reload;
 mod separate;
 mod signals;
 #[path = "../support/mod.rs"]
