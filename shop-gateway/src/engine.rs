@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::body::BodyLimits;
-use crate::config::{ConfigErrors, GatewayConfig, UpgradeConfig};
-use crate::policy::AddressPolicy;
+use crate::config::{ConfigErrors, GatewayConfig, RouteConfig, UpgradeConfig};
+use crate::policy::{AddressPolicy, RateLimiter};
 use crate::route::RouteTable;
 use crate::upstream::{Connector, InProcess, Network, Pool, Upstream, UpstreamKind};
 
@@ -15,6 +15,8 @@ pub(crate) struct Blueprint {
     pub(crate) config: GatewayConfig,
     pub(crate) services: BTreeMap<String, InProcess>,
     pub(crate) connector: Option<Connector>,
+    /// Of each route, by its position: what all workers count in.
+    pub(crate) limiters: Vec<Option<Arc<RateLimiter>>>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Arc<crate::tls::TlsStore>,
 }
@@ -26,10 +28,27 @@ impl Blueprint {
         Ok(Self {
             #[cfg(feature = "tls")]
             tls: Arc::new(self.tls.renewed(&self.config, &config)?),
+            limiters: Self::limiters(&config, Some(self)),
             config,
             services: self.services.clone(),
             connector: self.connector.clone(),
         })
+    }
+
+    /// The limiters of routes, taken over from `previous` where neither the route nor its limit has changed.
+    pub(crate) fn limiters(config: &GatewayConfig, previous: Option<&Self>) -> Vec<Option<Arc<RateLimiter>>> {
+        let taken_over = |route: &RouteConfig| {
+            let previous = previous?;
+            let same =
+                |old: &RouteConfig| old.rate_limit == route.rate_limit && old.identity() == route.identity();
+            previous.limiters[previous.config.routes.iter().position(same)?].clone()
+        };
+        let limiter = |route: &RouteConfig| {
+            let limit = route.rate_limit.as_ref()?;
+            let new = || Arc::new(RateLimiter::new(limit).expect("the configuration was checked"));
+            Some(taken_over(route).unwrap_or_else(new))
+        };
+        config.routes.iter().map(limiter).collect()
     }
 
     /// What opens the connections of an upstream. None: sockets, as they are.
@@ -60,6 +79,7 @@ pub(crate) struct Route {
     pub(crate) upstream: usize,
     pub(crate) upgrade: UpgradeConfig,
     pub(crate) addresses: Option<AddressPolicy>,
+    pub(crate) rate_limit: Option<Arc<RateLimiter>>,
     /// Bytes.
     pub(crate) max_body: u64,
 }
@@ -100,7 +120,8 @@ impl<P: Pool> Engine<P> {
         let routes = config
             .routes
             .iter()
-            .map(|route| Route {
+            .zip(&blueprint.limiters)
+            .map(|(route, limiter)| Route {
                 label: match &route.host {
                     Some(host) => format!("{host}{}", route.path).into(),
                     None => route.path.as_str().into(),
@@ -114,6 +135,7 @@ impl<P: Pool> Engine<P> {
                     .addresses
                     .as_ref()
                     .map(|addresses| AddressPolicy::new(addresses).expect("the configuration was checked")),
+                rate_limit: limiter.clone(),
                 max_body: route.max_body.unwrap_or(limits.max_body).0,
             })
             .collect();

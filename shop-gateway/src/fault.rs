@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     MethodNotAllowed { allow: String },
     #[error("the route does not take clients of this address")]
     AddressDenied,
+    #[error("more requests than the route takes")]
+    RateLimited { retry_after: u32 },
     #[error("no endpoint")]
     NoEndpoint(#[source] Option<io::Error>),
     #[error("no connection to {endpoint}")]

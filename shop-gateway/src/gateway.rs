@@ -156,6 +156,7 @@ impl GatewayBuilder {
         #[cfg(feature = "tls")]
         let tls = Arc::new(crate::tls::TlsStore::load(&config)?);
         Ok(GatewayPlan(Arc::new(Plan::new(Blueprint {
+            limiters: Blueprint::limiters(&config, None),
             config,
             services,
             connector,

@@ -74,6 +74,7 @@
 //! | 413 | `body_too_large` | |
 //! | 414 | `uri_too_long` | |
 //! | 417 | `expectation_failed` | |
+//! | 429 | `rate_limited` | with `Retry-After`, `RateLimit` and `RateLimit-Policy` |
 //! | 431 | `headers_too_large` | more than the limit; also more than 100 headers, then bare |
 //! | 502 | `upstream_unreachable`, `bad_upstream_response` | |
 //! | 503 | `no_endpoint` | with `Retry-After` |
@@ -113,8 +114,8 @@ pub use body::{BoxError, GatewayBody, RequestBody};
 pub use client::ClientAddr;
 pub use config::{
     AddressesConfig, CertificateConfig, ClientAuth, ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig,
-    ListenAddr, ListenAddrError, ListenConfig, ListenerConfig, RouteConfig, TlsConfig, TlsVersion,
-    UpgradeConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
+    ListenAddr, ListenAddrError, ListenConfig, ListenerConfig, RateLimitConfig, RouteConfig, TlsConfig,
+    TlsVersion, UpgradeConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
 pub use plan::Reloaded;

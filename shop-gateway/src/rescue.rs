@@ -62,6 +62,9 @@ fn problem(fault: &Fault) -> Problem {
         Fault::AddressDenied => {
             Problem::new(403, "address_denied", "Not for this client").detail(fault.to_string())
         }
+        Fault::RateLimited { retry_after } => Problem::new(429, "rate_limited", "Too many requests")
+            .detail(fault.to_string())
+            .retry_after(*retry_after),
         Fault::NoEndpoint(_) => Problem::new(503, "no_endpoint", "No upstream is available")
             .detail("the upstream has no endpoint to ask")
             .retry_after(1),
@@ -137,6 +140,7 @@ mod tests {
             (Fault::RouteNotFound, 404, "route_not_found"),
             (Fault::MethodNotAllowed { allow: "GET".into() }, 405, "method_not_allowed"),
             (Fault::AddressDenied, 403, "address_denied"),
+            (Fault::RateLimited { retry_after: 1 }, 429, "rate_limited"),
             (Fault::NoEndpoint(None), 503, "no_endpoint"),
             (Fault::Connect { endpoint: endpoint(), source: io() }, 502, "upstream_unreachable"),
             (Fault::ConnectTimeout { endpoint: endpoint() }, 504, "upstream_timeout"),

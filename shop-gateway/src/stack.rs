@@ -16,8 +16,8 @@
 //!   ▼
 //! routing        pure; on the path that will be forwarded
 //!   ▼
-//! policy         by route: the client's address, the body's size; after routing, before any upstream is asked.
-//!   │            to come below the address, which costs least: CORS, authentication, rate limits
+//! policy         by route: the client's address, then its rate, then the body's size; after routing, before any upstream is asked.
+//!   │            to come below the rate, which bounds what they cost: CORS, authentication
 //!   ▼
 //! (rewrite)      to come: path and headers, by route: after policy, which decides on what the client sent
 //!   ▼
@@ -44,6 +44,7 @@ use crate::client::Client;
 use crate::engine::{Engine, Route};
 use crate::fault::Fault;
 use crate::headers::{HeadFault, Inbound, TRACEPARENT, X_REQUEST_ID, clean_response, prepare};
+use crate::policy::{Quota, RateLimiter, seconds};
 use crate::rescue;
 use crate::route::{Lookup, RouteQuery, has_dot_segment};
 use crate::tunnel::Offer;
@@ -74,14 +75,17 @@ impl<P: Pool> Engine<P> {
             access.set_ids(inbound.request_id.clone(), req.headers().get(TRACEPARENT).cloned());
         }
         let mut upstream = None;
+        let mut quota = None;
         let outcome = match head {
-            Ok(()) => match self.admit_and_route(req, &inbound, client, access.as_deref_mut()) {
-                Ok(route) => {
-                    upstream = Some(&*self.upstreams[route.upstream].name);
-                    self.exchange(slot, route, &inbound, now).await
+            Ok(()) => {
+                match self.admit_and_route(req, &inbound, client, now, access.as_deref_mut(), &mut quota) {
+                    Ok(route) => {
+                        upstream = Some(&*self.upstreams[route.upstream].name);
+                        self.exchange(slot, route, &inbound, now).await
+                    }
+                    Err(fault) => Err(fault),
                 }
-                Err(fault) => Err(fault),
-            },
+            }
             Err(HeadFault::Bad(why)) => Err(Fault::BadRequest(why)),
             Err(HeadFault::Expectation) => Err(Fault::Expectation),
             Err(HeadFault::TooLarge) => Err(Fault::HeadersTooLarge { max: self.max_header }),
@@ -101,6 +105,9 @@ impl<P: Pool> Engine<P> {
             }
         };
 
+        if let Some((limiter, quota)) = quota {
+            limiter.report(&quota, res.headers_mut());
+        }
         if let Some(mut access) = access {
             let no_body =
                 head_only || matches!(res.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -115,13 +122,15 @@ impl<P: Pool> Engine<P> {
     }
 
     /// Limits, then routing, then the route's policies.
-    fn admit_and_route(
-        &self,
+    fn admit_and_route<'a>(
+        &'a self,
         req: &mut Request<RequestBody>,
         inbound: &Inbound,
         client: &Client,
+        now: Instant,
         mut access: Option<&mut AccessGuard>,
-    ) -> Result<&Route, Fault> {
+        quota: &mut Option<(&'a RateLimiter, Quota)>,
+    ) -> Result<&'a Route, Fault> {
         if matches!(*req.method(), Method::CONNECT | Method::TRACE) {
             return Err(Fault::MethodNotAllowed { allow: FORWARDED_METHODS.to_owned() });
         }
@@ -143,13 +152,20 @@ impl<P: Pool> Engine<P> {
             Lookup::MethodNotAllowed(allow) => return Err(Fault::MethodNotAllowed { allow }),
             Lookup::NotFound => return Err(Fault::RouteNotFound),
         };
+        if let Some(access) = &mut access {
+            access.set_route(route.label.clone(), self.upstreams[route.upstream].name.clone());
+        }
         if let Some(addresses) = &route.addresses
             && !addresses.allows(client.ip)
         {
-            if let Some(access) = &mut access {
-                access.set_route(route.label.clone(), self.upstreams[route.upstream].name.clone());
-            }
             return Err(Fault::AddressDenied);
+        }
+        if let Some(limiter) = &route.rate_limit {
+            let taken = limiter.take(client.ip, req.headers(), now.into_std());
+            *quota = Some((&**limiter, taken));
+            if !taken.allowed {
+                return Err(Fault::RateLimited { retry_after: seconds(taken.retry_after) });
+            }
         }
         // A Content-Length is the body's lower bound before a byte of it is read.
         if req.body().size_hint().lower() > route.max_body {
@@ -160,7 +176,6 @@ impl<P: Pool> Engine<P> {
             req.body_mut().set_max(route.max_body);
         }
         if let Some(access) = access {
-            access.set_route(route.label.clone(), self.upstreams[route.upstream].name.clone());
             access.set_request_body(progress);
         }
         Ok(route)

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use serde::{Deserialize, Deserializer, Serialize};
 use shop_core::config::ByteSize;
 
-use super::{AddressesConfig, ConfigErrors, UpgradeConfig};
+use super::{AddressesConfig, ConfigErrors, RateLimitConfig, UpgradeConfig};
 
 /// Which requests go to which upstream: all that is given must match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct RouteConfig {
     /// `[routes.addresses]`: which clients it takes. None: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses: Option<AddressesConfig>,
+    /// `[routes.rate_limit]`: how many requests it takes. None: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitConfig>,
     /// A request's body, instead of `gateway.limits.max_body`: else 413.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<ByteSize>,
@@ -67,12 +70,13 @@ impl RouteConfig {
             upstream: upstream.into(),
             upgrade: UpgradeConfig::default(),
             addresses: None,
+            rate_limit: None,
             max_body: None,
         }
     }
 
     /// Two routes of one identity match the same requests.
-    pub(super) fn identity(&self) -> impl Ord + use<> {
+    pub(crate) fn identity(&self) -> impl Ord + use<> {
         let mut methods = self.method.clone();
         methods.sort();
         methods.dedup();
@@ -111,6 +115,9 @@ impl RouteConfig {
         self.upgrade.check(&format!("{path}.upgrade"), faults);
         if let Some(addresses) = &self.addresses {
             addresses.check(&format!("{path}.addresses"), faults);
+        }
+        if let Some(limit) = &self.rate_limit {
+            limit.check(&format!("{path}.rate_limit"), faults);
         }
         if self.max_body == Some(ByteSize(0)) {
             faults.push(format!("{path}.max_body"), "is zero: every body would be refused");

@@ -1,8 +1,11 @@
 //! What a route asks of a request before any upstream is asked. Each policy is usable alone.
 
 mod addresses;
+mod rate_limit;
 
 pub use addresses::AddressPolicy;
+pub(crate) use rate_limit::seconds;
+pub use rate_limit::{Quota, RateLimiter};
 
 /// What a policy says of a request, for whoever wants to know why.
 #[derive(Debug, Clone, PartialEq, Eq)]
