@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::body::BodyLimits;
-use crate::config::{ConfigErrors, GatewayConfig, RouteConfig, UpgradeConfig};
+use crate::config::{ConfigErrors, GatewayConfig, RouteConfig, UpgradeConfig, UpstreamConfig};
 use crate::policy::{AddressPolicy, RateLimiter};
 use crate::route::RouteTable;
-use crate::upstream::{Connector, InProcess, Network, Pool, Upstream, UpstreamKind};
+use crate::upstream::{Connector, Health, InProcess, Network, Pool, Upstream, UpstreamKind};
 
 /// What all workers share: the checked configuration and what is derived from it.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct Blueprint {
     pub(crate) connector: Option<Connector>,
     /// Of each route, by its position: what all workers count in.
     pub(crate) limiters: Vec<Option<Arc<RateLimiter>>>,
+    pub(crate) health: BTreeMap<String, Arc<Health>>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Arc<crate::tls::TlsStore>,
 }
@@ -29,6 +30,10 @@ impl Blueprint {
             #[cfg(feature = "tls")]
             tls: Arc::new(self.tls.renewed(&self.config, &config)?),
             limiters: Self::limiters(&config, Some(self)),
+            health: health(&config, |name| {
+                let same = self.config.upstreams.get(name) == config.upstreams.get(name);
+                same.then(|| self.health.get(name).cloned()).flatten()
+            }),
             config,
             services: self.services.clone(),
             connector: self.connector.clone(),
@@ -58,6 +63,18 @@ impl Blueprint {
         #[cfg(not(feature = "tls"))]
         return Some(upstream).and(self.connector.clone());
     }
+}
+
+/// What is known of the endpoints of each upstream that has several.
+pub(crate) fn health(
+    config: &GatewayConfig,
+    kept: impl Fn(&str) -> Option<Arc<Health>>,
+) -> BTreeMap<String, Arc<Health>> {
+    let of = |(name, upstream): (&String, &UpstreamConfig)| {
+        let health = kept(name).or_else(|| Health::new(upstream).map(Arc::new))?;
+        Some((name.clone(), health))
+    };
+    config.upstreams.iter().filter_map(of).collect()
 }
 
 /// One gateway: the routes, and upstreams with pools of one kind.
@@ -104,9 +121,11 @@ impl<P: Pool> Engine<P> {
         let limits = &config.gateway.limits;
         let made = |name: &String| match (services.get(name), config.upstreams.get(name)) {
             (Some(service), _) => Some(UpstreamKind::InProcess(service.clone())),
-            (None, Some(upstream)) => {
-                Some(UpstreamKind::Network(Network::new(upstream, blueprint.connector(name).as_ref())))
-            }
+            (None, Some(upstream)) => Some(UpstreamKind::Network(Network::new(
+                upstream,
+                blueprint.connector(name).as_ref(),
+                blueprint.health.get(name).cloned(),
+            ))),
             (None, None) => None,
         };
         let names: BTreeSet<&String> = services.keys().chain(config.upstreams.keys()).collect();

@@ -20,13 +20,13 @@ use tower_service::Service;
 use crate::body::{BoxError, GatewayBody, RequestBody};
 use crate::client::Client;
 use crate::config::{ConfigErrors, GatewayConfig, ListenConfig};
-use crate::engine::{Blueprint, Engine};
+use crate::engine::{Blueprint, Engine, health};
 use crate::plan::{LocalSeat, Plan, Reloaded, SharedSeat};
 #[cfg(feature = "http2")]
 use crate::serve::Http2Conn;
 #[cfg(feature = "http2")]
 use crate::upstream::Io;
-use crate::upstream::{Connector, EndpointAddr, InProcess, LocalPool, SharedPool};
+use crate::upstream::{Connector, EndpointAddr, EndpointStatus, InProcess, LocalPool, SharedPool};
 
 /// Builds gateways from a configuration and services of the same process.
 #[derive(Debug, Clone)]
@@ -157,6 +157,7 @@ impl GatewayBuilder {
         let tls = Arc::new(crate::tls::TlsStore::load(&config)?);
         Ok(GatewayPlan(Arc::new(Plan::new(Blueprint {
             limiters: Blueprint::limiters(&config, None),
+            health: health(&config, |_| None),
             config,
             services,
             connector,
@@ -213,6 +214,12 @@ impl GatewayPlan {
     pub(crate) fn watch_files(&self) {
         #[cfg(feature = "tls")]
         tokio::spawn(crate::tls::watch(self.0.clone()));
+    }
+
+    /// What all gateways of the plan know of the endpoints of each upstream that has several.
+    pub fn endpoints(&self) -> BTreeMap<String, Vec<EndpointStatus>> {
+        let current = self.0.current();
+        current.health.iter().map(|(name, health)| (name.clone(), health.status())).collect()
     }
 
     /// Where the configuration says to listen.

@@ -114,10 +114,10 @@ pub use body::{BoxError, GatewayBody, RequestBody};
 pub use client::ClientAddr;
 pub use config::{
     AddressesConfig, CertificateConfig, ClientAuth, ConfigErrors, ConfigFault, GatewayConfig, LimitsConfig,
-    ListenAddr, ListenAddrError, ListenConfig, ListenerConfig, RateLimitConfig, RouteConfig, TlsConfig,
-    TlsVersion, UpgradeConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
+    ListenAddr, ListenAddrError, ListenConfig, ListenerConfig, PassiveConfig, RateLimitConfig, RouteConfig,
+    TlsConfig, TlsVersion, UpgradeConfig, UpstreamConfig, UpstreamProtocol, UpstreamTlsConfig,
 };
 pub use gateway::{Gateway, GatewayBuilder, GatewayFuture, GatewayPlan, LocalGateway, LocalGatewayFuture};
 pub use plan::Reloaded;
 pub use serve::{Connections, Server, ServerHandle, serve};
-pub use upstream::{EndpointAddr, EndpointError, LocalPool, Pool, SharedPool};
+pub use upstream::{EndpointAddr, EndpointError, EndpointStatus, LocalPool, Pool, SharedPool};

@@ -25,7 +25,7 @@ pub use rate_limit::RateLimitConfig;
 pub use route::RouteConfig;
 pub use tls::{CertificateConfig, ClientAuth, TlsConfig, TlsVersion, UpstreamTlsConfig};
 pub use upgrade::UpgradeConfig;
-pub use upstream::{UpstreamConfig, UpstreamProtocol};
+pub use upstream::{PassiveConfig, UpstreamConfig, UpstreamProtocol};
 
 /// Everything that the gateway is told: where it listens, its limits, its upstreams and its routes.
 ///

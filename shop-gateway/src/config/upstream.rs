@@ -36,6 +36,8 @@ pub struct UpstreamConfig {
     pub connect_timeout: HumanDuration,
     /// No byte from the upstream for this long: 504, or an aborted answer when it had begun.
     pub response_timeout: HumanDuration,
+    /// When an endpoint that fails gets no requests for a while.
+    pub passive: PassiveConfig,
     /// Idle connections kept for each endpoint, in each worker. Zero keeps none.
     pub max_idle: usize,
     /// How long an idle connection is kept. Less than the upstream's own time, so that it does not close first and a request
@@ -50,12 +52,32 @@ pub struct UpstreamConfig {
     pub tls: Option<UpstreamTlsConfig>,
 }
 
+/// `[upstreams.NAME.passive]`: an endpoint that fails is left alone for a while. Where there is one endpoint alone it is asked
+/// always.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PassiveConfig {
+    /// After this many faults in a row: no connection, no answer, or none in time. An answer of any status is none. 0: never.
+    pub eject_after: u32,
+    /// For so long; for twice as long, three times, up to ten times, if it fails again as soon as it is back.
+    pub eject_for: HumanDuration,
+    /// The most endpoints that are left alone at once, in per cent: rather one that fails than all load on few.
+    pub max_ejected: usize,
+}
+
+impl Default for PassiveConfig {
+    fn default() -> Self {
+        Self { eject_after: 3, eject_for: HumanDuration(Duration::from_secs(30)), max_ejected: 50 }
+    }
+}
+
 impl Default for UpstreamConfig {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
             connect_timeout: HumanDuration(Duration::from_secs(5)),
             response_timeout: HumanDuration(Duration::from_secs(30)),
+            passive: PassiveConfig::default(),
             max_idle: 64,
             idle_timeout: HumanDuration(Duration::from_secs(55)),
             protocol: UpstreamProtocol::Http1,
@@ -85,10 +107,14 @@ impl UpstreamConfig {
         if let Some(tls) = &self.tls {
             tls.check(&format!("{path}.tls"), &self.endpoints, faults);
         }
+        if self.passive.max_ejected > 100 {
+            faults.push(format!("{path}.passive.max_ejected"), "is above 100 per cent");
+        }
         for (name, span) in [
             ("connect_timeout", self.connect_timeout),
             ("response_timeout", self.response_timeout),
             ("idle_timeout", self.idle_timeout),
+            ("passive.eject_for", self.passive.eject_for),
         ] {
             if span.0.is_zero() {
                 faults.push(format!("{path}.{name}"), "is zero: no request would be in time");

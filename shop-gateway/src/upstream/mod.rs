@@ -5,6 +5,7 @@ mod connect;
 mod connector;
 mod ear;
 mod endpoint;
+mod health;
 #[cfg(feature = "http2")]
 mod http2;
 mod inproc;
@@ -21,6 +22,8 @@ pub(crate) use connect::Socket;
 pub(crate) use connect::open;
 pub(crate) use connector::{Connector, Io};
 pub use endpoint::{EndpointAddr, EndpointError};
+pub use health::EndpointStatus;
+pub(crate) use health::Health;
 pub(crate) use inproc::InProcess;
 pub(crate) use network::{Network, NetworkBodyParts};
 pub(crate) use network_body::NetworkBody;

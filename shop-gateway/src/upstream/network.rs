@@ -1,5 +1,6 @@
 //! An upstream on the network.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::conn::{Conn, ExchangeFault};
 use super::connect::{ConnectFault, Socket};
 use super::connector::Connector;
-use super::{EndpointAddr, NetworkBody, Pool};
+use super::{EndpointAddr, Health, NetworkBody, Pool};
 use crate::body::{BodyProgress, RequestBody};
 use crate::config::UpstreamConfig;
 #[cfg(feature = "http2")]
@@ -26,6 +27,8 @@ use crate::fault::Fault;
 pub(crate) struct Network<P: Pool> {
     endpoints: Vec<Endpoint<P>>,
     next: AtomicUsize,
+    /// Of several endpoints.
+    health: Option<Arc<Health>>,
     connect_timeout: Duration,
     response_timeout: Duration,
     /// The application's, if it opens connections itself.
@@ -45,7 +48,11 @@ struct Endpoint<P> {
 
 impl<P: Pool> Network<P> {
     /// An upstream of a checked configuration.
-    pub(crate) fn new(config: &UpstreamConfig, connector: Option<&Connector>) -> Self {
+    pub(crate) fn new(
+        config: &UpstreamConfig,
+        connector: Option<&Connector>,
+        health: Option<Arc<Health>>,
+    ) -> Self {
         let endpoint = |text: &String| {
             let addr: EndpointAddr = text.parse().ok()?;
             let host = match &addr {
@@ -56,7 +63,8 @@ impl<P: Pool> Network<P> {
         };
         Self {
             endpoints: config.endpoints.iter().filter_map(endpoint).collect(),
-            next: AtomicUsize::new(0),
+            next: AtomicUsize::new(fastrand::usize(..)),
+            health,
             connect_timeout: config.connect_timeout.0,
             response_timeout: config.response_timeout.0,
             connector: connector.cloned(),
@@ -77,8 +85,8 @@ impl<P: Pool> Network<P> {
         false
     }
 
-    /// Sends the request, taken from its slot so that it is moved once only, to the endpoint whose turn it is. Nothing
-    /// is ever sent twice: a request moves to another connection only when the one it was given to had died before anything was written.
+    /// Sends the request, taken from its slot so that it is moved once only, to the endpoint whose turn it is. Nothing is ever sent
+    /// twice: a request moves to another connection, or to another endpoint, only while nothing of it was written.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
@@ -89,11 +97,58 @@ impl<P: Pool> Network<P> {
         upload: Option<BodyProgress>,
         now: Instant,
     ) -> Result<(Response<Incoming>, NetworkBodyParts<P>), Fault> {
-        let endpoint = match self.endpoints.as_slice() {
-            [] => return Err(Fault::NoEndpoint(None)),
-            [only] => only,
-            several => &several[self.next.fetch_add(1, Relaxed) % several.len()],
-        };
+        match self.endpoints.as_slice() {
+            [] => Err(Fault::NoEndpoint(None)),
+            [only] => self.call_at(only, slot, has_host, upload, now).await,
+            // Larger: on the heap, so that every request's future is not as large.
+            several => Box::pin(self.call_any(several, slot, has_host, upload, now)).await,
+        }
+    }
+
+    /// The endpoints in turn, those last that are left alone, until one takes the request.
+    async fn call_any(
+        &self,
+        endpoints: &[Endpoint<P>],
+        slot: &mut Option<Request<RequestBody>>,
+        has_host: bool,
+        upload: Option<BodyProgress>,
+        now: Instant,
+    ) -> Result<(Response<Incoming>, NetworkBodyParts<P>), Fault> {
+        let first = self.next.fetch_add(1, Relaxed);
+        let turn = |step: usize| first.wrapping_add(step) % endpoints.len();
+        let takes = |index: &usize| self.health.as_ref().is_none_or(|health| health.takes(*index, now));
+        let all = || (0..endpoints.len()).map(turn);
+        let mut last = Fault::NoEndpoint(None);
+        for index in all().filter(takes).chain(all().filter(|index| !takes(index))) {
+            let outcome = self.call_at(&endpoints[index], slot, has_host, upload.clone(), now).await;
+            if let Some(health) = &self.health {
+                match &outcome {
+                    Ok(_) => health.answered(index),
+                    // The client's doing.
+                    Err(Fault::Service(_)) => {}
+                    Err(_) => health.failed(index),
+                }
+            }
+            match outcome {
+                Err(
+                    fault @ (Fault::NoEndpoint(_) | Fault::Connect { .. } | Fault::ConnectTimeout { .. }),
+                ) => {
+                    last = fault;
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(last)
+    }
+
+    async fn call_at(
+        &self,
+        endpoint: &Endpoint<P>,
+        slot: &mut Option<Request<RequestBody>>,
+        has_host: bool,
+        upload: Option<BodyProgress>,
+        now: Instant,
+    ) -> Result<(Response<Incoming>, NetworkBodyParts<P>), Fault> {
         if !has_host && let Some(req) = slot {
             req.headers_mut().insert(header::HOST, endpoint.host.clone());
         }

@@ -57,6 +57,7 @@ pub async fn gateway(
     let handle = start(&plan)?;
     follow(&plan, source, &[]);
     let admin = source.tell(Admin::new(shop_core::service!("gateway"))).metrics(metrics);
+    let admin = admin.figure("upstreams", move || serde_json::to_value(plan.endpoints()).unwrap_or_default());
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());
     let admin = bind_admin(address, admin).await?;
     tracing::info!("the gateway is ready: {} {}", addresses(&handle), admin.0.address());

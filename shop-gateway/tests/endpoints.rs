@@ -1,0 +1,134 @@
+//! Upstreams of several endpoints, some of which fail.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use shop_gateway::{Gateway, GatewayConfig, GatewayPlan, PassiveConfig, Server, ServerHandle};
+use support::{PATIENCE, Wire, config_for, millis};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// Reads requests whole and answers with these bytes, or closes if there are none; how many it has read.
+async fn endpoint(answer: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (addr, seen) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counted = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let counted = counted.clone();
+            tokio::spawn(async move {
+                let mut wire = Wire::new(stream);
+                while let Some(head) = wire.head().await {
+                    if head.starts_with("POST") {
+                        wire.exactly(4).await.unwrap();
+                    }
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    if answer.is_empty() || wire.stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (addr, seen)
+}
+
+/// A port at which nobody is.
+fn nobody() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn start(endpoints: &[SocketAddr], passive: PassiveConfig) -> (GatewayPlan, ServerHandle) {
+    let mut config: GatewayConfig = config_for("127.0.0.1:1");
+    let upstream = config.upstreams.get_mut("up").unwrap();
+    upstream.endpoints = endpoints.iter().map(ToString::to_string).collect();
+    upstream.passive = passive;
+    config.gateway.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
+    config.gateway.workers = 2;
+    let plan = Gateway::builder(config).plan().unwrap();
+    let handle = Server::bind(plan.listen_config()).unwrap().start(&plan).unwrap();
+    (plan, handle)
+}
+
+async fn post(handle: &ServerHandle) -> u16 {
+    let mut client = Wire::connect(handle.local_addrs()[0]).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody").await;
+    client.response().await.status()
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached_costs_no_request() {
+    let (good, seen) = endpoint(GOOD).await;
+    let (plan, handle) = start(&[nobody(), good, nobody()], PassiveConfig::default());
+    for _ in 0..40 {
+        assert_eq!(post(&handle).await, 200);
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 40, "each was sent once");
+    // Half of three is one.
+    let out = plan.endpoints()["up"].iter().filter(|endpoint| endpoint.ejected_ms.is_some()).count();
+    assert_eq!(out, 1, "{:?}", plan.endpoints());
+    assert!(handle.shutdown(PATIENCE).await);
+}
+
+#[tokio::test]
+async fn what_was_sent_is_not_sent_again_and_who_fails_is_left_alone() {
+    let (good, seen) = endpoint(GOOD).await;
+    let (bad, swallowed) = endpoint(b"").await;
+    let (plan, handle) = start(&[good, bad], PassiveConfig { eject_after: 3, ..PassiveConfig::default() });
+    let mut refused = 0;
+    for _ in 0..60 {
+        match post(&handle).await {
+            200 => {}
+            502 => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!((refused, swallowed.load(Ordering::SeqCst)), (3, 3), "then it is ejected");
+    assert_eq!(seen.load(Ordering::SeqCst), 57);
+    let status = &plan.endpoints()["up"];
+    assert!(status[0].ejected_ms.is_none() && status[1].ejected_ms.is_some(), "{status:?}");
+}
+
+#[tokio::test]
+async fn who_is_well_again_gets_requests_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let late = listener.local_addr().unwrap();
+    drop(listener);
+    let (good, _) = endpoint(GOOD).await;
+    let passive = PassiveConfig { eject_after: 1, eject_for: millis(50), ..PassiveConfig::default() };
+    let (plan, handle) = start(&[good, late], passive);
+    let ejected = || plan.endpoints()["up"][1].ejected_ms.is_some();
+    while !ejected() {
+        assert_eq!(post(&handle).await, 200);
+    }
+    let listener = TcpListener::bind(late).await.unwrap();
+    let accepted = tokio::spawn(async move {
+        let mut wire = Wire::new(listener.accept().await.unwrap().0);
+        wire.head().await.unwrap();
+        wire.exactly(4).await.unwrap();
+        wire.send(GOOD).await;
+    });
+    while !accepted.is_finished() {
+        assert_eq!(post(&handle).await, 200);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    accepted.await.unwrap();
+}
+
+#[tokio::test]
+async fn when_all_fail_all_are_asked() {
+    let (plan, handle) = start(
+        &[nobody(), nobody()],
+        PassiveConfig { eject_after: 1, max_ejected: 100, ..PassiveConfig::default() },
+    );
+    for _ in 0..5 {
+        assert_eq!(post(&handle).await, 502);
+    }
+    assert!(plan.endpoints()["up"].iter().all(|endpoint| endpoint.ejected_ms.is_some()));
+}
