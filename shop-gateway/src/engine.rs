@@ -18,6 +18,8 @@ pub(crate) struct Blueprint {
     /// Of each route, by its position: what all workers count in.
     pub(crate) limiters: Vec<Option<Arc<RateLimiter>>>,
     pub(crate) health: BTreeMap<String, Arc<Health>>,
+    /// Of each upstream, the same for as long as it is unchanged: one that was changed and changed back is another.
+    pub(crate) marks: BTreeMap<String, Arc<()>>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Arc<crate::tls::TlsStore>,
 }
@@ -26,14 +28,13 @@ impl Blueprint {
     /// The same services with another configuration, which was checked; of an upstream that is unchanged what was read from files
     /// is kept. Blocks where files are read.
     pub(crate) fn renewed(&self, config: GatewayConfig) -> Result<Self, ConfigErrors> {
+        let same = |name: &str| self.config.upstreams.get(name) == config.upstreams.get(name);
         Ok(Self {
             #[cfg(feature = "tls")]
             tls: Arc::new(self.tls.renewed(&self.config, &config)?),
             limiters: Self::limiters(&config, Some(self)),
-            health: health(&config, |name| {
-                let same = self.config.upstreams.get(name) == config.upstreams.get(name);
-                same.then(|| self.health.get(name).cloned()).flatten()
-            }),
+            health: health(&config, |name| self.health.get(name).filter(|_| same(name)).cloned()),
+            marks: marks(&config, |name| self.marks.get(name).filter(|_| same(name)).cloned()),
             config,
             services: self.services.clone(),
             connector: self.connector.clone(),
@@ -77,6 +78,13 @@ pub(crate) fn health(
     config.upstreams.iter().filter_map(of).collect()
 }
 
+pub(crate) fn marks(
+    config: &GatewayConfig,
+    kept: impl Fn(&str) -> Option<Arc<()>>,
+) -> BTreeMap<String, Arc<()>> {
+    config.upstreams.keys().map(|name| (name.clone(), kept(name).unwrap_or_default())).collect()
+}
+
 /// One gateway: the routes, and upstreams with pools of one kind.
 #[derive(Debug)]
 pub(crate) struct Engine<P: Pool> {
@@ -111,7 +119,10 @@ impl<P: Pool> Engine<P> {
     /// Does no I/O.
     pub(crate) fn renew(&self, before: &Blueprint, blueprint: &Blueprint) -> Self {
         Self::build(blueprint, |name| {
-            let same = before.config.upstreams.get(name) == blueprint.config.upstreams.get(name);
+            let same = match (before.marks.get(name), blueprint.marks.get(name)) {
+                (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+                (before, now) => before.is_none() && now.is_none(),
+            };
             same.then(|| self.upstreams.iter().find(|upstream| &*upstream.name == name).cloned()).flatten()
         })
     }

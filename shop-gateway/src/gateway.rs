@@ -20,7 +20,7 @@ use tower_service::Service;
 use crate::body::{BoxError, GatewayBody, RequestBody};
 use crate::client::Client;
 use crate::config::{ConfigErrors, GatewayConfig, ListenConfig};
-use crate::engine::{Blueprint, Engine, health};
+use crate::engine::{Blueprint, Engine, health, marks};
 use crate::plan::{LocalSeat, Plan, Reloaded, SharedSeat};
 #[cfg(feature = "http2")]
 use crate::serve::Http2Conn;
@@ -158,6 +158,7 @@ impl GatewayBuilder {
         Ok(GatewayPlan(Arc::new(Plan::new(Blueprint {
             limiters: Blueprint::limiters(&config, None),
             health: health(&config, |_| None),
+            marks: marks(&config, |_| None),
             config,
             services,
             connector,
@@ -228,8 +229,8 @@ impl GatewayPlan {
     }
 
     /// Makes another configuration that of all gateways of the plan, whole, or changes nothing. Requests that run end as they
-    /// began; upstreams that are unchanged keep their connections, and open WebSockets stay. New limits hold for connections that are
-    /// accepted from now on. Where to listen waits for a restart, and is named. Does no I/O but to read certificates; blocks while it
+    /// began; upstreams that are unchanged keep their connections, and open WebSockets stay. The times of heads and of idle
+    /// connections, and the longest head, hold for connections that are accepted from now on. Where to listen waits for a restart, and is named. Does no I/O but to read certificates; blocks while it
     /// does.
     ///
     /// ```

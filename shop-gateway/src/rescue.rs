@@ -12,7 +12,8 @@ use crate::headers::X_REQUEST_ID;
 use crate::upstream::Pool;
 
 /// A cause of some type in an error's chain.
-fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+/// The first error of a kind among an error and its sources.
+pub(crate) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

@@ -30,7 +30,7 @@
 //! rescue         every fault of the above becomes problem+json, in one place
 //! ```
 //!
-//! A configuration swapped while requests run is to come: an engine is immutable and behind a pointer, so that a
+//! A configuration is swapped while requests run (plan.rs): an engine is immutable and behind a pointer, so that a
 //! request ends on the engine it began on.
 
 use http::header::{self, HeaderValue};
@@ -39,7 +39,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use crate::access::AccessGuard;
-use crate::body::{GatewayBody, RequestBody};
+use crate::body::{BodyLimits, GatewayBody, RequestBody};
 use crate::client::Client;
 use crate::engine::{Engine, Route};
 use crate::fault::Fault;
@@ -58,7 +58,7 @@ impl<P: Pool> Engine<P> {
     /// move of it is a copy.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the request up: its upstream's connection is closed, its event says `aborted`.
+    /// Dropping the future gives the request up: its upstream's connection (of HTTP/2: its stream) is closed, its event says `aborted`.
     pub(crate) async fn handle(
         &self,
         slot: &mut Option<Request<RequestBody>>,
@@ -172,9 +172,8 @@ impl<P: Pool> Engine<P> {
             return Err(Fault::BodyTooLarge { max: route.max_body });
         }
         let progress = req.body_mut().watch(self.body_limits);
-        if route.max_body != self.body_limits.max {
-            req.body_mut().set_max(route.max_body);
-        }
+        // The connection has its own from when it was accepted.
+        req.body_mut().set_limits(BodyLimits { max: route.max_body, ..self.body_limits });
         if let Some(access) = access {
             access.set_request_body(progress);
         }

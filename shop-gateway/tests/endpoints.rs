@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use shop_core::config::ByteSize;
 use shop_gateway::{Gateway, GatewayConfig, GatewayPlan, PassiveConfig, Server, ServerHandle};
 use support::{PATIENCE, Wire, config_for, millis};
 use tokio::io::AsyncWriteExt;
@@ -44,14 +45,18 @@ fn nobody() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn start(endpoints: &[SocketAddr], passive: PassiveConfig) -> (GatewayPlan, ServerHandle) {
+fn of(endpoints: &[SocketAddr], passive: PassiveConfig) -> GatewayConfig {
     let mut config: GatewayConfig = config_for("127.0.0.1:1");
     let upstream = config.upstreams.get_mut("up").unwrap();
     upstream.endpoints = endpoints.iter().map(ToString::to_string).collect();
     upstream.passive = passive;
     config.gateway.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     config.gateway.workers = 2;
-    let plan = Gateway::builder(config).plan().unwrap();
+    config
+}
+
+fn start(endpoints: &[SocketAddr], passive: PassiveConfig) -> (GatewayPlan, ServerHandle) {
+    let plan = Gateway::builder(of(endpoints, passive)).plan().unwrap();
     let handle = Server::bind(plan.listen_config()).unwrap().start(&plan).unwrap();
     (plan, handle)
 }
@@ -131,4 +136,43 @@ async fn when_all_fail_all_are_asked() {
         assert_eq!(post(&handle).await, 502);
     }
     assert!(plan.endpoints()["up"].iter().all(|endpoint| endpoint.ejected_ms.is_some()));
+}
+
+#[tokio::test]
+async fn a_clients_bad_body_is_no_fault_of_the_endpoint() {
+    let (good, _) = endpoint(GOOD).await;
+    let (other, _) = endpoint(GOOD).await;
+    let mut config = of(&[good, other], PassiveConfig { eject_after: 1, ..PassiveConfig::default() });
+    config.gateway.limits.max_body = ByteSize(16);
+    let plan = Gateway::builder(config).plan().unwrap();
+    let handle = Server::bind(plan.listen_config()).unwrap().start(&plan).unwrap();
+    for _ in 0..4 {
+        let mut client = Wire::connect(handle.local_addrs()[0]).await;
+        client.send("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        client.send(format!("20\r\n{}\r\n0\r\n\r\n", "x".repeat(32))).await;
+        assert_eq!(client.response().await.status(), 413);
+    }
+    let status = &plan.endpoints()["up"];
+    assert!(
+        status.iter().all(|endpoint| endpoint.faults == 0 && endpoint.ejected_ms.is_none()),
+        "{status:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_was_changed_and_changed_back_is_one_for_all_workers() {
+    let (good, _) = endpoint(GOOD).await;
+    let passive = PassiveConfig { eject_after: 1, ..PassiveConfig::default() };
+    let config = of(&[good, nobody()], passive);
+    let plan = Gateway::builder(config.clone()).plan().unwrap();
+    let gateway = plan.local_gateway();
+    // Between two requests of this worker.
+    plan.reload(config_for(good)).unwrap();
+    plan.reload(config).unwrap();
+    for _ in 0..4 {
+        let request =
+            http::Request::get("http://a/").body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        assert_eq!(tower::ServiceExt::oneshot(gateway.clone(), request).await.unwrap().status(), 200);
+    }
+    assert!(plan.endpoints()["up"][1].ejected_ms.is_some(), "{:?}", plan.endpoints());
 }

@@ -126,7 +126,7 @@ async fn what_is_taken_over_is_whole_or_nothing_and_says_what_it_was() {
     let mut new = config(&[("up", green), ("more", blue)], &[("/b", "up"), ("/a", "more")]);
     new.gateway.workers = 5;
     new.gateway.limits.max_uri = ByteSize(64);
-    let reloaded = plan.reload(new).unwrap();
+    let reloaded = plan.reload(new.clone()).unwrap();
     assert!(reloaded.routes && reloaded.limits);
     assert_eq!(
         (reloaded.upstreams, reloaded.restart),
@@ -135,6 +135,14 @@ async fn what_is_taken_over_is_whole_or_nothing_and_says_what_it_was() {
     // On a connection that was there before.
     assert_eq!(ask(&mut client, "/b").await, (200, "green".to_owned()));
     assert_eq!(ask(&mut client, "/a").await, (200, "blue".to_owned()));
+    // The connection is older than the limit, which no length tells of in advance.
+    let mut chunked = Wire::connect(handle.local_addrs()[0]).await;
+    assert_eq!(ask(&mut chunked, "/a").await, (200, "blue".to_owned()));
+    let mut smaller = new;
+    smaller.gateway.limits.max_body = ByteSize(8);
+    assert!(plan.reload(smaller).unwrap().limits);
+    chunked.send("PUT /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n9\r\n123456789\r\n").await;
+    assert_eq!(chunked.response().await.status(), 413);
     assert_eq!(ask(&mut client, &format!("/a/{}", "x".repeat(64))).await.0, 414);
 
     let mut client = Wire::connect(handle.local_addrs()[0]).await;

@@ -27,13 +27,14 @@ pub(crate) struct Started {
 /// Where a server's configuration comes from, and what it is now.
 #[derive(Debug)]
 pub struct Source {
+    boot: Arc<Loaded<ShopConfig>>,
     live: Live<ShopConfig>,
 }
 
 impl Source {
-    /// What changes from now on.
+    /// What has changed since the server started, and changes from now on.
     pub(crate) fn changes(&self) -> Changes<ShopConfig> {
-        self.live.changes()
+        self.live.changes_since(self.boot.clone())
     }
 
     /// Has `/status` tell.
@@ -85,13 +86,16 @@ impl Started {
         tokio::spawn(self.live.clone().follow_files(LOOK));
         let live = self.live.clone();
         process::on_hangup(move || {
-            // What is wrong is told by the log.
-            let _ = live.reload();
-            std::future::ready(())
+            let live = live.clone();
+            async move {
+                // What is wrong is told by the log.
+                let _ = tokio::task::spawn_blocking(move || live.reload().is_ok()).await;
+            }
         })
         .map_err(|error| Failure::fault(&error))?;
-        tokio::spawn(apply(self.config, self.live.changes(), log.levels()));
-        Ok(Source { live: self.live })
+        let source = Source { boot: self.config.clone(), live: self.live };
+        tokio::spawn(apply(self.config, source.changes(), log.levels()));
+        Ok(source)
     }
 }
 

@@ -1,5 +1,7 @@
 use shop_core::config::{EditError, Editor, Loader};
 
+use xtask::servers::Etcd;
+
 use super::support::{Config, Place, check};
 
 fn editor(place: &Place) -> Editor<Config> {
@@ -104,12 +106,37 @@ async fn a_file_is_applied_whole() {
     assert!(refused.to_string().contains(&key("limits/low")), "{refused}");
     let elsewhere = editor.apply("common", "new.toml", "[etcd]\nprefix = '/x'\n", true).await.unwrap_err();
     assert!(elsewhere.to_string().contains("where etcd is"), "{elsewhere}");
+    let nothing = editor.apply("common", "new.toml", "[limits]\n[names]\na = 'x'\n", true).await.unwrap_err();
+    assert!(nothing.to_string().starts_with("new.toml:1: limits: is an empty table"), "{nothing}");
     assert_eq!(place.fresh().await, before);
 }
 
 #[tokio::test]
-async fn what_was_is_told_without_secrets_and_can_be_gone_back_to() {
+async fn what_is_deleted_meanwhile_is_noticed() {
     let place = Place::shared();
+    for _ in 0..20 {
+        place.put("common/limits/high", "20").await;
+        place.delete("common/limits/low").await;
+        // Each is good by itself, and both together are not: the file's high is 10.
+        let (a, b) = (editor(&place), editor(&place));
+        let (unset, raise) = ([("limits.high".to_owned(), None)], [set("limits.low", "15")]);
+        let (a, b) = tokio::join!(a.set("common", &unset), b.set("common", &raise));
+        assert_eq!([&a, &b].into_iter().filter(|outcome| outcome.is_ok()).count(), 1, "{a:?} {b:?}");
+        for outcome in [a, b] {
+            assert!(
+                matches!(outcome, Ok(_) | Err(EditError::Raced | EditError::Refused { .. })),
+                "{outcome:?}"
+            );
+        }
+        place.fresh().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_is_told_without_secrets_and_can_be_gone_back_to() {
+    // Of its own, since it is compacted.
+    let server = Etcd::start().unwrap();
+    let place = Place::on(&server.endpoint());
     let editor = editor(&place);
     let first = editor.set("common", &[set("limits.low", "7"), set("names.a", "x")]).await.unwrap();
     editor.set("other", &[set("names.b", "not of app")]).await.unwrap();

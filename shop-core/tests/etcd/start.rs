@@ -164,6 +164,20 @@ async fn files_that_are_read_again_lie_under_what_etcd_said_last() {
     assert_eq!((now.value.limits.low, now.value.limits.body.0), (3, 6));
     place.delete("common/limits/low").await;
     until("the file's", || live.current().value.limits.low == 4).await;
+
+    // What the one refuses because of the other is taken once the other has changed: etcd's because of the file …
+    place.put("common/limits/high", "1").await;
+    until("the refusal", || live.status().refused.is_some()).await;
+    std::fs::write(&file, "[limits]\nlow = 1\n").unwrap();
+    live.reload().unwrap();
+    assert_eq!((live.current().value.limits.low, live.current().value.limits.high), (1, 1));
+    assert_eq!(live.status().refused, None);
+    // … and the file's because of etcd.
+    std::fs::write(&file, "[limits]\nlow = 5\n").unwrap();
+    assert!(live.reload().is_err());
+    place.put("common/limits/high", "6").await;
+    until("both", || live.current().value.limits.high == 6).await;
+    assert_eq!(live.current().value.limits.low, 5);
 }
 
 #[tokio::test]

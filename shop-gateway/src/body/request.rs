@@ -127,10 +127,10 @@ impl RequestBody {
         Self { inner: if body.is_end_stream() { Inner::Empty } else { Inner::Incoming(body) }, watch: None }
     }
 
-    /// Changes the most bytes of a body that is watched.
-    pub(crate) fn set_max(&mut self, max: u64) {
+    /// Holds a body that is watched to other limits.
+    pub(crate) fn set_limits(&mut self, limits: BodyLimits) {
         if let Some(watch) = &mut self.watch {
-            watch.limits.max = max;
+            watch.limits = limits;
         }
     }
 

@@ -63,7 +63,7 @@ struct Scan<'a> {
     te_trailers: bool,
     expectation: bool,
     tracestate: bool,
-    underscored: bool,
+    unfit: bool,
     host: Option<&'a HeaderValue>,
     request_id: Once<'a>,
     traceparent: Once<'a>,
@@ -139,7 +139,8 @@ impl<'a> Scan<'a> {
                 }
                 "forwarded" => scan.dropped |= 1 << 9,
                 "x-real-ip" => scan.dropped |= 1 << 10,
-                other => scan.underscored |= other.contains('_'),
+                "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" => {}
+                other => scan.unfit |= is_unfit(other),
             }
         }
         scan
@@ -191,7 +192,7 @@ pub(crate) fn prepare<B>(
         .or_else(|| line_fault(req.method(), req.uri()));
     let upgrade = scan.upgrade(req.version());
     let http2 = req.version() == Version::HTTP_2;
-    let Scan { mut dropped, te_trailers, chunked, tracestate, underscored, connection, .. } = scan;
+    let Scan { mut dropped, te_trailers, chunked, tracestate, unfit, connection, .. } = scan;
 
     // What Connection names goes first, so that it cannot take away what is added below; Host is not its to name.
     for name in connection_options(&connection) {
@@ -214,8 +215,8 @@ pub(crate) fn prepare<B>(
         return (inbound, Err(fault));
     }
 
-    if underscored {
-        remove_underscored(headers);
+    if unfit {
+        remove_unfit(headers);
     }
     while dropped != 0 {
         headers.remove(&DROPPED[dropped.trailing_zeros() as usize]);
@@ -266,9 +267,15 @@ fn line_fault(method: &Method, uri: &Uri) -> Option<HeadFault> {
 }
 
 /// `x_user` and `x-user` are one name to whoever reads headers as variables (RFC 3875, 4.1.18): the gateway's own could be
-/// given twice.
-fn remove_underscored(headers: &mut HeaderMap) {
-    let names: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+/// given twice. What else of the way is said by `x-forwarded-` (`port`, `prefix`, `ssl`) is the client's word alone; the three that
+/// the gateway sets are not seen here.
+fn is_unfit(name: &str) -> bool {
+    name.contains('_') || name.starts_with("x-forwarded-")
+}
+
+fn remove_unfit(headers: &mut HeaderMap) {
+    // Those that the gateway sets are set after this.
+    let names: Vec<_> = headers.keys().filter(|name| is_unfit(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);
     }

@@ -31,12 +31,10 @@ fn is_kept(name: &str) -> bool {
             | "trailer"
             | "transfer-encoding"
             | "upgrade"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
-            | "x-forwarded-proto"
             | "x-real-ip"
             | "x-request-id"
-    ) && !name.contains('_')
+    ) && !name.starts_with("x-forwarded-")
+        && !name.contains('_')
 }
 
 /// Removes what may not be a trailer, in either direction.

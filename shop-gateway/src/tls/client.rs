@@ -90,9 +90,9 @@ impl ClientTls {
         }
         let loaded = load(&self.path, &self.config, self.http2, faults);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        current.1 = stamps;
+        // What is bad is looked at again: the fault may have been the disk's.
         if let Some(loaded) = loaded {
-            current.0 = loaded;
+            *current = (loaded, stamps);
         }
     }
 

@@ -105,10 +105,9 @@ impl ServerTls {
         }
         let loaded = load(&self.path, &self.config, faults);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        // What is bad is said once, not at every look.
-        current.1 = stamps;
+        // What is bad is looked at again: the fault may have been the disk's.
         if let Some(loaded) = loaded {
-            current.0 = loaded;
+            *current = (loaded, stamps);
             tracing::info!(target: "shop_gateway::tls", section = self.path, "certificates were read");
         }
     }

@@ -81,9 +81,12 @@ impl Health {
         }
     }
 
-    /// It has not.
-    pub(super) fn failed(&self, endpoint: usize) {
+    /// It has not, to a request that was begun then. One from before the endpoint was left alone tells nothing new.
+    pub(super) fn failed(&self, endpoint: usize, begun: Instant) {
         let state = &self.endpoints[endpoint];
+        if !self.takes(endpoint, begun) {
+            return;
+        }
         if state.faults.fetch_add(1, Relaxed) + 1 < self.config.eject_after {
             return;
         }
@@ -133,21 +136,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn faults_in_a_row_eject_for_longer_each_time() {
         let health = health(2, 50);
-        health.failed(0);
+        health.failed(0, Instant::now());
         health.answered(0);
-        health.failed(0);
+        health.failed(0, Instant::now());
         assert_eq!(out(&health), [] as [usize; 0]);
-        health.failed(0);
+        health.failed(0, Instant::now());
         assert_eq!(out(&health), [0]);
+        let before = Instant::now();
         tokio::time::advance(Duration::from_secs(30)).await;
+        health.failed(0, before);
         assert_eq!(out(&health), [] as [usize; 0]);
-        health.failed(0);
+        health.failed(0, Instant::now());
         assert_eq!(out(&health), [0], "one try");
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!((out(&health), health.status()[0].ejected_ms), (vec![0], Some(1000)));
         tokio::time::advance(Duration::from_secs(1)).await;
         health.answered(0);
-        health.failed(0);
+        health.failed(0, Instant::now());
         assert_eq!(out(&health), [] as [usize; 0], "it was well again");
     }
 
@@ -156,8 +161,8 @@ mod tests {
         for (endpoints, share, most) in [(2, 50, 1), (4, 50, 2), (5, 50, 2), (3, 10, 0), (3, 100, 3)] {
             let health = health(endpoints, share);
             for endpoint in 0..endpoints {
-                health.failed(endpoint);
-                health.failed(endpoint);
+                health.failed(endpoint, Instant::now());
+                health.failed(endpoint, Instant::now());
             }
             assert_eq!(out(&health).len(), most, "{endpoints} {share}");
         }

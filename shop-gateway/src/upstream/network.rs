@@ -16,11 +16,12 @@ use super::conn::{Conn, ExchangeFault};
 use super::connect::{ConnectFault, Socket};
 use super::connector::Connector;
 use super::{EndpointAddr, Health, NetworkBody, Pool};
-use crate::body::{BodyProgress, RequestBody};
+use crate::body::{BodyFault, BodyProgress, RequestBody};
 use crate::config::UpstreamConfig;
 #[cfg(feature = "http2")]
 use crate::config::UpstreamProtocol;
 use crate::fault::Fault;
+use crate::rescue::cause;
 
 /// An upstream on the network: endpoints that take requests in turn.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl<P: Pool> Network<P> {
     /// twice: a request moves to another connection, or to another endpoint, only while nothing of it was written.
     ///
     /// # Cancel safety
-    /// Dropping the future closes the connection.
+    /// Dropping the future closes the connection; of HTTP/2, the request's stream.
     pub(crate) async fn call(
         &self,
         slot: &mut Option<Request<RequestBody>>,
@@ -116,17 +117,20 @@ impl<P: Pool> Network<P> {
     ) -> Result<(Response<Incoming>, NetworkBodyParts<P>), Fault> {
         let first = self.next.fetch_add(1, Relaxed);
         let turn = |step: usize| first.wrapping_add(step) % endpoints.len();
-        let takes = |index: &usize| self.health.as_ref().is_none_or(|health| health.takes(*index, now));
-        let all = || (0..endpoints.len()).map(turn);
+        let mut order: Vec<usize> = (0..endpoints.len()).map(turn).collect();
+        if let Some(health) = &self.health {
+            // Stable: the turn is kept.
+            order.sort_by_key(|index| !health.takes(*index, now));
+        }
         let mut last = Fault::NoEndpoint(None);
-        for index in all().filter(takes).chain(all().filter(|index| !takes(index))) {
+        for index in order {
+            let begun = Instant::now();
             let outcome = self.call_at(&endpoints[index], slot, has_host, upload.clone(), now).await;
             if let Some(health) = &self.health {
                 match &outcome {
                     Ok(_) => health.answered(index),
-                    // The client's doing.
-                    Err(Fault::Service(_)) => {}
-                    Err(_) => health.failed(index),
+                    Err(fault) if cause::<BodyFault>(fault).is_some() => {} // The client's doing.
+                    Err(_) => health.failed(index, begun),
                 }
             }
             match outcome {

@@ -79,6 +79,8 @@ cases! {
     x_forwarded_proto_is_overwritten: get("X-Forwarded-Proto: https\r\n")
         .and(|o| kept(o, "x-forwarded-proto", "http"));
     forwarded_is_dropped: get("Forwarded: for=6.6.6.6\r\n").and(|o| gone(o, &["forwarded"]));
+    x_forwarded_port_and_the_like_are_dropped: get("X-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /a\r\nX-Forwarded-Ssl: on\r\n")
+        .and(|o| gone(o, &["x-forwarded-port", "x-forwarded-prefix", "x-forwarded-ssl"]));
     x_real_ip_is_dropped: get("X-Real-IP: 6.6.6.6\r\n").and(|o| gone(o, &["x-real-ip"]));
     names_with_underscores_are_dropped: get("X_Forwarded_For: 6.6.6.6\r\nX_User: root\r\nX-User: me\r\n").and(|o| {
         gone(o, &["x_forwarded_for", "x_user"]);

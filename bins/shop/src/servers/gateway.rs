@@ -1,10 +1,15 @@
+use std::time::Duration;
+
 use shop_core::http::{Admin, CancellationToken, install_prometheus};
 use shop_core::process::Failure;
-use shop_gateway::{Gateway, GatewayPlan, Server, ServerHandle};
+use shop_gateway::{Gateway, GatewayPlan, Reloaded, Server, ServerHandle};
 
 use super::{bind_admin, serve};
 use crate::Source;
 use crate::config::ShopConfig;
+
+/// How soon a gateway that has refused a configuration tries it again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Binds the gateway and starts its workers.
 pub(super) fn start(plan: &GatewayPlan) -> Result<ServerHandle, Failure> {
@@ -16,20 +21,51 @@ pub(super) fn start(plan: &GatewayPlan) -> Result<ServerHandle, Failure> {
 pub(super) fn follow(plan: &GatewayPlan, source: &Source, in_process: &'static [&'static str]) {
     let (plan, mut changes) = (plan.clone(), source.changes());
     tokio::spawn(async move {
-        while let Some(change) = changes.next().await {
-            let (plan, config) = (plan.clone(), change.after.value.gateway(in_process));
-            // Certificates may be read.
-            match tokio::task::spawn_blocking(move || plan.reload(config)).await {
-                Ok(Ok(done)) if done.routes || done.limits || !done.upstreams.is_empty() => {
-                    let (routes, limits) = (done.routes, done.limits);
-                    let upstreams = done.upstreams.join(" ");
-                    tracing::info!(routes, limits, upstreams, "the gateway goes by the new configuration");
+        let (mut wanted, mut refused) = (None, String::new());
+        loop {
+            let retry = async {
+                match wanted {
+                    Some(_) => tokio::time::sleep(RETRY).await,
+                    None => std::future::pending().await,
                 }
-                Ok(Ok(_)) => {}
+            };
+            tokio::select! {
+                change = changes.next() => match change {
+                    Some(change) => wanted = Some(change.after.value.gateway(in_process)),
+                    None => return,
+                },
+                // What it refused was in files of its own, certificates, which may be mended without a change here.
+                () = retry => {}
+            }
+            let (Some(config), plan) = (wanted.clone(), plan.clone()) else { continue };
+            let outcome = tokio::task::spawn_blocking(move || plan.reload(config)).await;
+            match outcome {
+                Ok(Ok(done)) => {
+                    (wanted, refused) = (None, String::new());
+                    let Reloaded { routes, limits, upstreams, .. } = done;
+                    if routes || limits || !upstreams.is_empty() {
+                        let upstreams = upstreams.join(" ");
+                        tracing::info!(
+                            routes,
+                            limits,
+                            upstreams,
+                            "the gateway goes by the new configuration"
+                        );
+                    }
+                }
                 Ok(Err(errors)) => {
-                    tracing::error!(error = %errors, "the gateway stays with the configuration that it had");
+                    let errors = errors.to_string();
+                    if errors != refused {
+                        tracing::error!(
+                            error = errors,
+                            "the gateway stays with what it had, and tries again"
+                        );
+                    }
+                    refused = errors;
                 }
-                Err(error) => tracing::error!(error = %error, "the gateway's configuration was not read"),
+                Err(error) => {
+                    tracing::error!(error = %error, "the gateway's configuration was not taken over")
+                }
             }
         }
     });

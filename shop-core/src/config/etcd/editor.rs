@@ -14,17 +14,21 @@ use super::mirror::Read;
 use super::section::EtcdConfig;
 use super::start::{LiveError, section};
 use crate::config::difference::value;
-use crate::config::error::ConfigErrors;
+use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::tree::{Kind, Node};
 use crate::config::{Loader, Violation, file};
 
 /// How long etcd may take for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Changes common configuration as an operator does: checked for every service that reads it, and only on what was checked.
+/// The key below the prefix that every edit writes.
+const EDITED: &str = "edited";
+
+/// Changes common configuration as an operator does: checked for every service that reads it, and only on what was checked. Of
+/// what others do meanwhile without an editor, a deletion is not noticed; the services check what they read.
 ///
 /// A layer is `common` or the name of a service; a key is written as `log.level`. Each change is one transaction, of as many keys
-/// as the server takes in one (128 unless it is told otherwise).
+/// as the server takes in one, less one (127 unless it is told otherwise).
 pub struct Editor<T> {
     pub(super) config: EtcdConfig,
     pub(super) recipes: Vec<Recipe<T>>,
@@ -138,7 +142,11 @@ impl<T: DeserializeOwned + Serialize> Editor<T> {
             .filter(|key| key.starts_with(&below))
             .map(|key| (key.clone(), None))
             .collect();
-        leaves(&tree, scope, &mut values);
+        let mut empty = Vec::new();
+        leaves(&tree, scope, &mut values, &mut empty);
+        if !empty.is_empty() {
+            return Err(EditError::Unreadable(ConfigErrors(empty)));
+        }
         self.change(connection, read, values, write).await
     }
 
@@ -214,9 +222,10 @@ impl<T: DeserializeOwned + Serialize> Editor<T> {
         if !write || operations.is_empty() {
             return Ok(edited);
         }
-        // Nothing below the prefix was written after what was checked; what was deleted since is not seen by this, and is
-        // checked by the services.
+        // Nothing below the prefix was written after what was checked. What was deleted is not seen by that: every edit writes a
+        // key that no service reads.
         let below = format!("{}/", self.config.prefix);
+        operations.push(TxnOp::put(format!("{below}{EDITED}"), read.revision.to_string(), None));
         let unchanged = Compare::mod_revision(below, CompareOp::Less, read.revision + 1).with_prefix();
         let answer = connection.transact(Txn::new().when([unchanged]).and_then(operations)).await;
         edited.revision = answer.map_err(EditError::Etcd)?;
@@ -238,10 +247,15 @@ impl<T: DeserializeOwned + Serialize> Editor<T> {
 }
 
 /// What a tree has as the values of keys below `key`.
-fn leaves(node: &Node, key: String, values: &mut Values) {
+fn leaves(node: &Node, key: String, values: &mut Values, empty: &mut Vec<ConfigError>) {
     if let Kind::Table(table) = &node.kind {
         for (name, node) in table {
-            leaves(node, format!("{key}/{name}"), values);
+            if matches!(&node.kind, Kind::Table(table) if table.is_empty()) {
+                let message =
+                    "is an empty table, which has no key in etcd: give one of its values".to_owned();
+                empty.push(ConfigError { origin: node.origin.clone(), path: name.clone(), message });
+            }
+            leaves(node, format!("{key}/{name}"), values, empty);
         }
     } else if let Some(value) = value(node) {
         values.insert(key, Some(Arc::from(written(value).as_bytes())));

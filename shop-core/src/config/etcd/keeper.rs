@@ -83,7 +83,8 @@ impl<T: DeserializeOwned + Serialize> Keeper<T> {
             self.in_effect(revision);
             return None;
         }
-        if self.refused.as_ref() == Some(&entries) {
+        // Unless they were accepted since, with other files.
+        if self.refused.as_ref() == Some(&entries) && self.status().refused.is_some() {
             self.update(|status| status.seen = Some(revision));
             return None;
         }

@@ -31,8 +31,18 @@ pub(in crate::config) fn load<T: DeserializeOwned + Serialize>(
 pub(in crate::config) struct Core<T> {
     pub(super) layers: Layers,
     remote: Option<Remote>,
+    /// Newer ones that were refused: each may be good once the other has changed.
+    refused_layers: Option<Layers>,
+    refused_remote: Option<Remote>,
     check: Check<T>,
     sender: watch::Sender<Arc<Loaded<T>>>,
+}
+
+/// What reading the files again came to.
+pub(super) struct Reread {
+    pub(super) changed: Vec<Changed>,
+    /// Whether values of etcd that were refused before are accepted with it.
+    pub(super) remote: bool,
 }
 
 impl<T: DeserializeOwned + Serialize> Core<T> {
@@ -43,23 +53,43 @@ impl<T: DeserializeOwned + Serialize> Core<T> {
         loaded: Loaded<T>,
     ) -> Self {
         let (sender, _) = watch::channel(Arc::new(loaded));
-        Self { layers, remote, check, sender }
+        Self { layers, remote, refused_layers: None, refused_remote: None, check, sender }
     }
 
-    /// Other values of etcd, with the files as they were read last. What differs, if they are accepted.
+    /// Other values of etcd, with the newest files that they are good with. What differs, if they are accepted.
     #[cfg(feature = "etcd")]
     pub(in crate::config) fn offer(&mut self, remote: Remote) -> Result<Vec<Changed>, ConfigErrors> {
-        let loaded = load(&self.layers, Some(remote.clone()), &self.check)?;
-        self.remote = Some(remote);
-        Ok(self.swap(loaded))
+        let newer =
+            self.refused_layers.take_if(|layers| load(layers, Some(remote.clone()), &self.check).is_ok());
+        let layers = newer.unwrap_or_else(|| self.layers.clone());
+        match load(&layers, Some(remote.clone()), &self.check) {
+            Ok(loaded) => {
+                (self.layers, self.remote, self.refused_remote) = (layers, Some(remote), None);
+                Ok(self.swap(loaded))
+            }
+            Err(errors) => {
+                self.refused_remote = Some(remote);
+                Err(errors)
+            }
+        }
     }
 
-    /// The files as they are now, with the values that etcd had last. What differs, if they are accepted.
-    pub(super) fn reread(&mut self) -> Result<Vec<Changed>, ConfigErrors> {
+    /// The files as they are now, with the newest values of etcd that they are good with.
+    pub(super) fn reread(&mut self) -> Result<Reread, ConfigErrors> {
         let layers = self.layers.reread();
-        let loaded = load(&layers, self.remote.clone(), &self.check)?;
-        self.layers = layers;
-        Ok(self.swap(loaded))
+        let newer =
+            self.refused_remote.take_if(|remote| load(&layers, Some(remote.clone()), &self.check).is_ok());
+        let (adopted, remote) = (newer.is_some(), newer.or_else(|| self.remote.clone()));
+        match load(&layers, remote.clone(), &self.check) {
+            Ok(loaded) => {
+                (self.layers, self.remote, self.refused_layers) = (layers, remote, None);
+                Ok(Reread { changed: self.swap(loaded), remote: adopted })
+            }
+            Err(errors) => {
+                self.refused_layers = Some(layers);
+                Err(errors)
+            }
+        }
     }
 
     fn swap(&self, loaded: Loaded<T>) -> Vec<Changed> {

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Live, lock};
 use crate::config::stamp::Stamp;
 
-impl<T: DeserializeOwned + Serialize> Live<T> {
+impl<T: DeserializeOwned + Serialize + Send + Sync + 'static> Live<T> {
     /// [`reload`](Live::reload)s whenever a file has changed and has rested since, which is looked for each `every`: a file that is
     /// being written is not read half. Never ends if there are files, and at once if there are none.
     ///
@@ -33,8 +33,9 @@ impl<T: DeserializeOwned + Serialize> Live<T> {
             ticks.tick().await;
             let now = look();
             if now == seen && now != read {
-                // What is wrong is told by the log, once for each change.
-                let _ = self.reload();
+                let live = self.clone();
+                // What is wrong is told by the log, once for each change; a panic was reported by its hook.
+                let _ = tokio::task::spawn_blocking(move || live.reload().is_ok()).await;
                 read.clone_from(&now);
             }
             seen = now;

@@ -112,6 +112,13 @@ impl<T> Live<T> {
         lock(&self.status).clone()
     }
 
+    /// The changes that were accepted since `boot` was in effect, and from now on.
+    pub fn changes_since(&self, boot: Arc<Loaded<T>>) -> Changes<T> {
+        let mut current = self.current.clone();
+        current.mark_changed();
+        Changes { current, seen: boot }
+    }
+
     /// The changes that are accepted from now on.
     pub fn changes(&self) -> Changes<T> {
         let mut current = self.current.clone();
@@ -127,7 +134,13 @@ impl<T: DeserializeOwned + Serialize> Live<T> {
     /// # Errors
     /// Every fault of every layer.
     pub fn reload(&self) -> Result<Vec<Changed>, ConfigErrors> {
-        let outcome = lock(&self.core).reread();
+        let outcome = lock(&self.core).reread().map(|reread| {
+            if reread.remote {
+                let mut status = lock(&self.status);
+                (status.revision, status.refused) = (status.seen.or(status.revision), None);
+            }
+            reread.changed
+        });
         match &outcome {
             Ok(changed) => {
                 let changed: Vec<&str> = changed.iter().map(|changed| changed.path.as_str()).collect();
