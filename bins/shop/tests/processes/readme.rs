@@ -74,3 +74,26 @@ fn every_file_and_package_that_it_names_is_there() {
         assert!(project(&format!("examples/{example}.rs")).is_file(), "{example}");
     }
 }
+
+#[test]
+fn its_configuration_is_good() {
+    let readme = std::fs::read_to_string(project("README.md")).unwrap();
+    let blocks = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    // Where etcd is, it is asked.
+    let ours: Vec<&str> =
+        blocks.filter(|text| !text.contains("[dependencies]") && !text.contains("[etcd]")).collect();
+    assert!(!ours.is_empty());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("shop.toml");
+    for text in ours {
+        std::fs::write(&file, text).unwrap();
+        let ended =
+            Process::run(crate::support::process::shop().args(["up", "--check", "--config"]).arg(&file));
+        assert_eq!(ended.code, 0, "{text}{ended:?}");
+    }
+    let example = project("examples/gateway.toml");
+    let ended = Process::run(
+        crate::support::process::server("shop-gateway").args(["--check", "--config"]).arg(example),
+    );
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
