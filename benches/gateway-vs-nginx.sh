@@ -6,13 +6,13 @@
 # the proxy's CPU time (user and system, from schedstat) over the requests that wrk counted.
 #
 # Needs: nginx, wrk, taskset, python3, two cores.   Usage: benches/gateway-vs-nginx.sh
-# Settings: ROUNDS=5 SECONDS_EACH=6 CONNECTIONS=32 BODY=small|64k PROXY=path-of-the-example
+# Settings: ROUNDS=5 SECONDS_EACH=6 CONNECTIONS=32 BODY=small|64k PROXY=path-of-another-build
 set -eu
 cd "$(dirname "$0")/.."
 ROUNDS=${ROUNDS:-5} SECONDS_EACH=${SECONDS_EACH:-6} CONNECTIONS=${CONNECTIONS:-32} BODY=${BODY:-small}
 if [ -z "${PROXY:-}" ]; then
-    cargo build --quiet --release -p shop-gateway --example proxy
-    PROXY=${CARGO_TARGET_DIR:-target}/release/examples/proxy
+    cargo build --quiet --release -p shop-benches --bin gateway_proxy
+    PROXY=${CARGO_TARGET_DIR:-target}/release/gateway_proxy
 fi
 export ROUNDS SECONDS_EACH CONNECTIONS BODY PROXY
 exec python3 - <<'PY'

@@ -1,4 +1,5 @@
-//! A gateway of one worker before one upstream: `proxy LISTEN UPSTREAM`, as in `proxy 127.0.0.1:8080 127.0.0.1:9000`.
+//! A gateway of one worker before one upstream, in the default build: `gateway_proxy LISTEN UPSTREAM`, as in
+//! `gateway_proxy 127.0.0.1:8080 127.0.0.1:9000`.
 //! It is what `benches/gateway-vs-nginx.sh` measures.
 
 use std::error::Error;
@@ -8,7 +9,7 @@ use shop_gateway::{Gateway, GatewayConfig, RouteConfig, Server, UpstreamConfig};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(listen), Some(endpoint)) = (args.next(), args.next()) else {
-        return Err("usage: proxy LISTEN UPSTREAM".into());
+        return Err("usage: gateway_proxy LISTEN UPSTREAM".into());
     };
     let mut config =
         GatewayConfig { routes: vec![RouteConfig::new("/", "upstream")], ..GatewayConfig::default() };
