@@ -64,7 +64,7 @@ impl<P: Pool> Network<P> {
         };
         Self {
             endpoints: config.endpoints.iter().filter_map(endpoint).collect(),
-            next: AtomicUsize::new(fastrand::usize(..)),
+            next: AtomicUsize::new(0),
             health,
             connect_timeout: config.connect_timeout.0,
             response_timeout: config.response_timeout.0,
