@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use shop_core::http::{Admin, CancellationToken, install_prometheus};
 use shop_core::process::Failure;
-use shop_gateway::{Gateway, GatewayPlan, Reloaded, Server, ServerHandle};
+use shop_gateway::{Gateway, GatewayPlan, ListenAddr, ListenerConfig, Reloaded, Server, ServerHandle};
 
 use super::{bind_admin, serve};
 use crate::Source;
@@ -72,9 +72,17 @@ pub(super) fn follow(plan: &GatewayPlan, source: &Source, in_process: &'static [
 }
 
 /// `gateway=http://127.0.0.1:8080`, for each address.
-pub(super) fn addresses(handle: &ServerHandle) -> String {
-    let all: Vec<_> =
-        handle.local_addrs().iter().map(|address| format!("gateway=http://{address}")).collect();
+pub(super) fn addresses(handle: &ServerHandle, plan: &GatewayPlan) -> String {
+    let mut bound = handle.local_addrs().iter();
+    let shown = |entry: &ListenerConfig| {
+        let scheme = if entry.tls.is_some() { "https" } else { "http" };
+        match &entry.address {
+            ListenAddr::Unix(path) => Some(format!("gateway=unix:{}", path.display())),
+            // Of port 0 the one that it took.
+            ListenAddr::Tcp(_) => bound.next().map(|address| format!("gateway={scheme}://{address}")),
+        }
+    };
+    let all: Vec<_> = plan.listen_config().listen.iter().filter_map(shown).collect();
     all.join(" ")
 }
 
@@ -93,10 +101,12 @@ pub async fn gateway(
     let handle = start(&plan)?;
     follow(&plan, source, &[]);
     let admin = source.tell(Admin::new(shop_core::service!("gateway"))).metrics(metrics);
-    let admin = admin.figure("upstreams", move || serde_json::to_value(plan.endpoints()).unwrap_or_default());
+    let known = plan.clone();
+    let admin =
+        admin.figure("upstreams", move || serde_json::to_value(known.endpoints()).unwrap_or_default());
     let address = config.admin.listen.unwrap_or(([127, 0, 0, 1], 8090).into());
     let admin = bind_admin(address, admin).await?;
-    tracing::info!("the gateway is ready: {} {}", addresses(&handle), admin.0.address());
+    tracing::info!("the gateway is ready: {} {}", addresses(&handle, &plan), admin.0.address());
     serve(Vec::new(), admin, shutdown, drain(handle, config), async {}).await;
     Ok(())
 }

@@ -101,7 +101,7 @@ pub async fn up(config: &ShopConfig, source: &Source, shutdown: CancellationToke
     gateway::follow(&plan, source, IN_PROCESS);
 
     let services: Vec<_> = servers.iter().chain([&admin.0]).map(Bound::address).collect();
-    let ready = format!("shop is ready: {} {}", gateway::addresses(&running), services.join(" "));
+    let ready = format!("shop is ready: {} {}", gateway::addresses(&running, &plan), services.join(" "));
     tracing::info!("{ready}");
     // A closed stdout is no reason not to serve.
     let _ = writeln!(std::io::stdout().lock(), "{ready}");
