@@ -6,12 +6,16 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use http::Request;
+use http_body_util::BodyExt;
 use shop_core::config::ByteSize;
-use shop_gateway::{Gateway, GatewayConfig, GatewayPlan, PassiveConfig, Server, ServerHandle};
+use shop_gateway::{EndpointAddr, Gateway, GatewayConfig, GatewayPlan, PassiveConfig, Server, ServerHandle};
 use support::{PATIENCE, Wire, config_for, millis};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
+use tower::ServiceExt;
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -175,4 +179,49 @@ async fn an_upstream_that_was_changed_and_changed_back_is_one_for_all_workers() 
         assert_eq!(tower::ServiceExt::oneshot(gateway.clone(), request).await.unwrap().status(), 200);
     }
     assert!(plan.endpoints()["up"][1].ejected_ms.is_some(), "{:?}", plan.endpoints());
+}
+
+/// Answers each request half a second after it has come.
+async fn answer_later(mut stream: DuplexStream) {
+    let mut head = Vec::new();
+    while let Ok(byte) = stream.read_u8().await {
+        head.push(byte);
+        if head.ends_with(b"\r\n\r\n") {
+            head.clear();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            stream.write_all(GOOD).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_spent_at_one_endpoint_is_not_taken_from_the_next() {
+    let mut config: GatewayConfig = config_for("silent:1");
+    let upstream = config.upstreams.get_mut("up").unwrap();
+    upstream.endpoints = vec!["silent:1".to_owned(), "good:1".to_owned()];
+    upstream.passive.eject_after = 0;
+    upstream.connect_timeout = millis(1500);
+    upstream.response_timeout = millis(1000);
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counted = opened.clone();
+    let connect = move |endpoint: EndpointAddr| {
+        let counted = counted.clone();
+        async move {
+            if endpoint.to_string() == "silent:1" {
+                std::future::pending::<()>().await;
+            }
+            counted.fetch_add(1, Ordering::SeqCst);
+            let (ours, theirs) = tokio::io::duplex(1024);
+            tokio::spawn(answer_later(theirs));
+            Ok(ours)
+        }
+    };
+    let gateway = Gateway::builder(config).connector(connect).build().unwrap();
+    for turn in 0..4 {
+        let request = Request::get("/").header("host", "a").body(String::new()).unwrap();
+        let response = gateway.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{turn}");
+        response.into_body().collect().await.unwrap();
+    }
+    assert_eq!(opened.load(Ordering::SeqCst), 1, "the others were given a connection that was idle");
 }

@@ -124,8 +124,9 @@ impl<P: Pool> Network<P> {
         }
         let mut last = Fault::NoEndpoint(None);
         for index in order {
+            // The time that others have taken is not this one's.
             let begun = Instant::now();
-            let outcome = self.call_at(&endpoints[index], slot, has_host, upload.clone(), now).await;
+            let outcome = self.call_at(&endpoints[index], slot, has_host, upload.clone(), begun).await;
             if let Some(health) = &self.health {
                 match &outcome {
                     Ok(_) => health.answered(index),
