@@ -29,6 +29,8 @@ struct State {
     faults: AtomicU32,
     /// In a row, too.
     ejections: AtomicU32,
+    /// When it was last ejected, in milliseconds since the base.
+    since: AtomicU64,
     /// Milliseconds since the base.
     until: AtomicU64,
 }
@@ -70,9 +72,13 @@ impl Health {
         until == 0 || until <= self.millis(now)
     }
 
-    /// It has answered.
-    pub(super) fn answered(&self, endpoint: usize) {
+    /// It has answered, a request that was begun then. One from before the endpoint was left alone tells nothing of how it is now.
+    pub(super) fn answered(&self, endpoint: usize, begun: Instant) {
         let state = &self.endpoints[endpoint];
+        let since = state.since.load(Relaxed);
+        if since != 0 && self.millis(begun) < since {
+            return;
+        }
         // Written only where something changes: the line is every worker's.
         for count in [&state.faults, &state.ejections] {
             if count.load(Relaxed) != 0 {
@@ -99,6 +105,7 @@ impl Health {
         }
         let times = state.ejections.fetch_add(1, Relaxed).saturating_add(1).min(MOST);
         let span = self.config.eject_for.0 * times;
+        state.since.store(now, Relaxed);
         state.until.store(now + (span.as_millis() as u64).max(1), Relaxed);
         // Back again, it has one try.
         state.faults.store(self.config.eject_after - 1, Relaxed);
@@ -137,7 +144,7 @@ mod tests {
     async fn faults_in_a_row_eject_for_longer_each_time() {
         let health = health(2, 50);
         health.failed(0, Instant::now());
-        health.answered(0);
+        health.answered(0, Instant::now());
         health.failed(0, Instant::now());
         assert_eq!(out(&health), [] as [usize; 0]);
         health.failed(0, Instant::now());
@@ -151,9 +158,27 @@ mod tests {
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!((out(&health), health.status()[0].ejected_ms), (vec![0], Some(1000)));
         tokio::time::advance(Duration::from_secs(1)).await;
-        health.answered(0);
+        health.answered(0, Instant::now());
         health.failed(0, Instant::now());
         assert_eq!(out(&health), [] as [usize; 0], "it was well again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_from_before_tells_nothing_of_who_is_left_alone() {
+        let health = health(2, 50);
+        let before = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        health.failed(0, Instant::now());
+        health.failed(0, Instant::now());
+        assert_eq!(out(&health), [0]);
+        health.answered(0, before);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        health.failed(0, Instant::now());
+        assert_eq!(
+            (out(&health), health.status()[0].ejected_ms),
+            (vec![0], Some(60_000)),
+            "one try, then longer"
+        );
     }
 
     #[tokio::test(start_paused = true)]

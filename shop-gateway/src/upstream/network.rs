@@ -129,7 +129,7 @@ impl<P: Pool> Network<P> {
             let outcome = self.call_at(&endpoints[index], slot, has_host, upload.clone(), begun).await;
             if let Some(health) = &self.health {
                 match &outcome {
-                    Ok(_) => health.answered(index),
+                    Ok(_) => health.answered(index, begun),
                     Err(fault) if cause::<BodyFault>(fault).is_some() => {} // The client's doing.
                     Err(_) => health.failed(index, begun),
                 }
