@@ -57,8 +57,8 @@
 //! `protocol = "h2"` share a connection between requests; trailers pass both ways.
 //!
 //! # What it does not do
-//! A request is never sent twice. It moves to another connection only when the pooled one it was given to had been
-//! closed before anything was written. A response that breaks off breaks off for the client, too: there is no clean end.
+//! A request is never sent twice. It moves to another connection, or to another endpoint, only while nothing of it was
+//! written. A response that breaks off breaks off for the client, too: there is no clean end.
 //!
 //! # Answers of its own
 //! All are `application/problem+json` (RFC 9457) with `code`, `request_id` and `retryable`, but for bytes that are no
