@@ -209,8 +209,6 @@ async fn diff(reading: &Reading) -> Outcome {
     let (live, _) = reading.files.loader().live(name, move |config| check(name, config)).await?;
     warn_of_snapshot(&live.status());
     let files = reading.files.loader().load_checked(|config| check(name, config))?;
-    let shown =
-        |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "-".into(), ToString::to_string);
     for changed in files.difference(&live.current())? {
         let (before, after) = (shown(&changed.before), shown(&changed.after));
         println!("{}: {before} -> {after}  # {}", changed.path, changed.origin);
@@ -279,8 +277,11 @@ async fn history(reading: &Reading, last: usize) -> Outcome {
     Ok(true)
 }
 
+/// A value that may be none.
+fn shown(value: &Option<serde_json::Value>) -> String {
+    value.as_ref().map_or_else(|| "-".into(), ToString::to_string)
+}
+
 fn show_change(changed: &Changed) {
-    let shown =
-        |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "-".into(), ToString::to_string);
     println!("  {}: {} -> {}", changed.path, shown(&changed.before), shown(&changed.after));
 }

@@ -1,17 +1,10 @@
 use std::fs;
-use std::path::Path;
 
 use xtask::servers::Etcd;
 
 use crate::support::eventually;
 use crate::support::process::{self, Ended, Process};
 use crate::support::shop::Shop;
-
-/// All that a shop on this data folder has logged.
-fn logged(data: &Path) -> String {
-    let files = fs::read_dir(data.join("logs")).unwrap();
-    files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
-}
 
 #[tokio::test]
 async fn what_etcd_says_is_in_effect_at_once_or_after_a_restart_or_refused() {
@@ -35,7 +28,7 @@ async fn what_etcd_says_is_in_effect_at_once_or_after_a_restart_or_refused() {
     let got = config(&["get", "gateway.limits.max_body"]);
     assert!(got.out.contains("# /shop/common/gateway/limits/max_body@"), "{}", got.out);
     eventually("what is live is in effect, and the rest is told", async || {
-        let logged = logged(&data);
+        let logged = crate::logs::read(&data.join("logs"));
         logged.contains("log.level is in effect") && logged.contains("process.drain (/shop/common/")
     })
     .await;
